@@ -1,0 +1,124 @@
+"""What the faces accept, made into what the flows take: ids, values that carry one, references, changes. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from . import _bulk, _objects
+from ._async_live import AsyncDObject
+from ._flow import Flow
+from ._live import DObject
+from ._reference import field_of, path_of, select
+from ._schema import IDENTITY, id_in
+from ._space import Id, Space, canonical, new_id
+
+M = TypeVar("M", bound=BaseModel)
+
+MISSING: Any = object()
+
+__all__ = ["MISSING", "changes", "field_of", "id_of", "identified", "many", "reading", "reading_many"]
+
+
+def id_of(space: Space, backend: object, id: object) -> str:
+    """Return the canonical id that an id or a live object of this space means."""
+    if isinstance(id, DObject):
+        home: object = id._binding.backend
+        held = id._binding.space
+    elif isinstance(id, AsyncDObject):
+        home, held = id._backend, id._space
+    else:
+        return canonical(id)
+    if home is not backend or held.stem != space.stem:
+        raise ValueError(f"{id!r} does not live in {space.stem!r} here; pass its id if that is what you mean")
+    return id._id
+
+
+def identified(space: Space, value: M, id: Id | None) -> tuple[str, M]:
+    """Return the id that a value is to be stored under, and the value as a plain instance.
+
+    Raises:
+        ValueError: the value carries another id, or there is none and the model admits no new one.
+    """
+    if isinstance(value, (DObject, AsyncDObject)):
+        raise TypeError(f"{value!r} is stored already; put its snapshot, get(id), elsewhere")
+    carried = id_in(space.schema, value)
+    if id is None:
+        return carried or _new_id(space), value
+    chosen = canonical(id)
+    if carried is not None and carried != chosen:
+        raise ValueError(f"id={chosen!r} differs from the id that the {space.schema.name} carries, {carried!r}")
+    return chosen, value
+
+
+def _new_id(space: Space) -> str:
+    fresh = new_id()
+    try:
+        if space.schema.identity:
+            space.schema.identity(fresh)
+    except ValidationError as error:
+        raise ValueError(f"this {space.schema.name} carries no id and its type admits no UUID; pass id=") from error
+    return fresh
+
+
+def many(space: Space, values: Mapping[Id, M] | Iterable[M]) -> Iterator[tuple[str, M]]:
+    """Pair each value with its id."""
+    if isinstance(values, Mapping):
+        for id, value in cast(Mapping[Id, M], values).items():
+            yield identified(space, value, id)
+        return
+    for value in values:
+        yield identified(space, value, None)
+
+
+def changes(given: Mapping[str, Any] | BaseModel) -> Mapping[str, Any]:
+    """Return changes by field name: a mapping as it is, of a model what was set."""
+    if isinstance(given, BaseModel):
+        return {name: getattr(given, name) for name in given.model_fields_set if name != IDENTITY}
+    return given
+
+
+def reading(space: Space, id: str, references: Sequence[object]) -> Flow[Any]:
+    """Return the flow that reads what the references name: one value, or a tuple."""
+    paths = [path_of(space.schema, reference) for reference in references]
+    if not paths:
+        raise TypeError("read() needs at least one field reference")
+    return _reading(space, id, paths)
+
+
+def _reading(space: Space, id: str, paths: Sequence[tuple[str, ...]]) -> Flow[Any]:
+    names = _stored_names(paths)
+    if len(paths) == 1 and names:
+        return select((yield from _objects.read(space, id, names[0])), paths[0][1:])
+    values = (yield from _objects.read_many(space, id, names)) if names else []
+    return _selected(space, id, dict(zip(names, values, strict=True)), paths)
+
+
+def reading_many(space: Space, ids: Iterable[str], references: Sequence[object]) -> Flow[list[Any]]:
+    """Return the flow that reads what the references name from many objects."""
+    paths = [path_of(space.schema, reference) for reference in references]
+    if not paths:
+        raise TypeError("read_many() needs at least one field reference")
+    return _reading_many(space, list(ids), paths)
+
+
+def _reading_many(space: Space, ids: Sequence[str], paths: Sequence[tuple[str, ...]]) -> Flow[list[Any]]:
+    names = _stored_names(paths)
+    rows = yield from _bulk.read_many(space, ids, names)
+    return [
+        None if row is None else _selected(space, id, dict(zip(names, row, strict=True)), paths)
+        for id, row in zip(ids, rows, strict=True)
+    ]
+
+
+def _stored_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
+    return list(dict.fromkeys(path[0] for path in paths if path[0] != IDENTITY))
+
+
+def _selected(space: Space, id: str, values: dict[str, Any], paths: Sequence[tuple[str, ...]]) -> Any:
+    if space.schema.identity:
+        values[IDENTITY] = space.schema.identity_of(id)
+    selected = tuple(select(values[path[0]], path[1:]) for path in paths)
+    return selected[0] if len(selected) == 1 else selected

@@ -1,0 +1,136 @@
+"""`AsyncRedisBackend` and `connect_async`: a store of objects, for asyncio."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Self, TypeVar, cast
+
+from pydantic import BaseModel
+
+from . import _stores
+from ._async import AsyncRunner
+from ._async_collection import AsyncObjects
+from ._flow import Flow
+from ._schema import Schema, compile_schema
+from ._space import Space, Spaces
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+# What pickled live objects find their way back by; it keeps no backend alive.
+_opened: weakref.WeakValueDictionary[tuple[str, str], AsyncRedisBackend] = weakref.WeakValueDictionary()
+
+
+class AsyncRedisBackend:
+    """A Redis or Valkey server as a store of typed objects, through a client of the user's.
+
+    The client stays the user's: it is not closed with the backend, and its settings (`decode_responses`, protocol,
+    pool, time-outs, TLS, Sentinel) are used as they are, but for its command retries, which would apply writes twice.
+
+    Args:
+        client: a client of `redis.asyncio` or `valkey.asyncio`, or an asyncio client of fakeredis.
+        prefix: begins every key; one `{tag}` in it keeps the whole backend in one Cluster slot.
+
+    Example:
+        >>> import redis.asyncio
+        >>> from distobjects import AsyncRedisBackend
+        >>> backend = AsyncRedisBackend(client=redis.asyncio.Redis(host="localhost", port=6379, db=5))
+    """
+
+    def __init__(self, client: Any, prefix: str = "") -> None:
+        self.url: str | None = None
+        self._runner = AsyncRunner(lambda: client)
+        self._spaces = Spaces(prefix)
+        self._objects: dict[int, Any] = {}
+        self._store: _stores.Store | None = None
+
+    @classmethod
+    def _of(cls, store: _stores.Store, prefix: str) -> Self:
+        backend = cls(store.open(), prefix)
+        backend.url, backend._store = store.url, store
+        backend._runner.make_client = store.open
+        return backend
+
+    @property
+    def client(self) -> Any:
+        """The redis-py client of the running event loop."""
+        return self._runner.client
+
+    @property
+    def prefix(self) -> str:
+        """What every key begins with."""
+        return self._spaces.prefix
+
+    def objects(self, model: type[M], *, name: str | None = None) -> AsyncObjects[M]:
+        """Return all objects of a model. No I/O; a model is compiled at its first use.
+
+        Args:
+            name: of the space they live in; by default the name of the model.
+
+        Raises:
+            InvalidModel: the model cannot be stored, or another one has this name here.
+        """
+        space = self.space(compile_schema(model), name)
+        return cast(
+            AsyncObjects[M],
+            self._objects.get(id(space)) or self._objects.setdefault(id(space), AsyncObjects(self, space)),
+        )
+
+    def space(self, schema: Schema, name: str | None) -> Space:
+        """Return where the objects of a compiled model live."""
+        return self._spaces.open(schema, name)
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end: what every operation goes through."""
+        return await self._runner.run(flow)
+
+    def pickled(self, space: Space, id: str) -> tuple[Any, ...]:
+        """Return what pickle keeps of a live object: model, name, id, and this store's URL without credentials."""
+        if self.url is None:
+            raise TypeError(
+                f"a live {space.schema.name} of a client that was handed over cannot be pickled: nothing tells how to "
+                "connect again; use connect_async(url), or pickle get(id) or the id"
+            )
+        return restore, (space.schema.model, space.name, id, self.url, self.prefix)
+
+    async def close(self) -> None:
+        """Close the connections, where `connect` opened them, and let go of the embedded server. Once is enough."""
+        if self._runner.closed:
+            return
+        await self._runner.close(own=self._store is not None)
+        if self._store is not None:
+            self._store.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncRedisBackend {self._runner.where}>"
+
+
+def connect_async(
+    url: str | None = None, *, prefix: str = "", connect_seconds: float = 1.0, operation_seconds: float = 5.0
+) -> AsyncRedisBackend:
+    """Open a store for asyncio. Nothing to await: no I/O but for starting an embedded server.
+
+    Args: as of `connect`. A connection belongs to the event loop that opened it; each loop has its own.
+
+    Raises:
+        StoreUnavailable: the embedded server cannot be started.
+    """
+    timeouts = _stores.Timeouts(connect_seconds, operation_seconds)
+    backend = AsyncRedisBackend._of(_stores.resolve(url, timeouts, asynchronous=True), prefix)
+    assert backend.url is not None
+    _opened[backend.url, prefix] = backend
+    return backend
+
+
+def restore(model: type[BaseModel], name: str, id: str, url: str, prefix: str) -> Any:
+    """Return the live object that was pickled, on the open backend of its URL or else on a new one."""
+    backend = _opened.get((url, prefix))
+    if backend is None or backend._runner.closed:
+        backend = connect_async(url, prefix=prefix)
+    return backend.objects(model, name=name)[id]

@@ -1,0 +1,103 @@
+"""The live object for asyncio: `await a.age` reads one field. Dynamic: its methods could not await for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from . import _objects
+from ._flow import Flow
+from ._schema import IDENTITY
+from ._space import Space
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+class AsyncBackend(Protocol):
+    """What a live object needs of its backend."""
+
+    async def run(self, flow: Flow[T]) -> T: ...
+    def pickled(self, space: Space, id: str) -> tuple[Any, ...]: ...
+
+
+class AsyncDObject:
+    """A live object for asyncio: attributes are awaited, and written through `AsyncObjects`.
+
+    Example: `await a.age`; to write, `await people.update(a, {"age": 12})` or `await people.field(a, S.age).set(12)`.
+    """
+
+    __slots__ = ("__weakref__", "_backend", "_id", "_space")
+
+    _backend: AsyncBackend
+    _space: Space
+    _id: str
+
+    def __init__(self, backend: AsyncBackend, space: Space, id: str) -> None:
+        object.__setattr__(self, "_backend", backend)
+        object.__setattr__(self, "_space", space)
+        object.__setattr__(self, "_id", id)
+
+    def __getattr__(self, name: str) -> Awaitable[Any]:
+        schema = self._space.schema
+        if name in schema.fields:
+            return self._backend.run(_objects.read(self._space, self._id, name))
+        if name == IDENTITY and schema.identity:
+            return _ready(schema.identity_of(self._id))
+        raise schema.unknown(name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self._space.schema.fields:
+            raise self._space.schema.unknown(name)
+        raise AttributeError(
+            f"assignment cannot be awaited; write {name!r} with `await objects.update(live, {{{name!r}: ...}})` "
+            f"or `await objects.field(live, F({self._space.schema.name}).{name}).set(...)`"
+        )
+
+    def __dir__(self) -> list[str]:
+        return [*object.__dir__(self), *self._space.schema.fields]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AsyncDObject) and self._place() == other._place()
+
+    def __hash__(self) -> int:
+        return hash(self._place())
+
+    def _place(self) -> tuple[int, str]:
+        return id(self._backend), self._space.key(self._id)
+
+    def __repr__(self) -> str:
+        return f"<live {self._space.schema.name} {self._space.key(self._id)!r}>"
+
+    def __copy__(self) -> AsyncDObject:
+        return self
+
+    def __deepcopy__(self, memo: object) -> AsyncDObject:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._backend.pickled(self._space, self._id)
+
+
+async def _ready(value: T) -> T:
+    return value
+
+
+class AsyncFieldHandle(Generic[V]):
+    """A handle on one field, from `AsyncObjects.field`; the twin of `FieldHandle`."""
+
+    __slots__ = ("_backend", "_id", "_name", "_space")
+
+    def __init__(self, backend: AsyncBackend, space: Space, id: str, name: str) -> None:
+        self._backend = backend
+        self._space = space
+        self._id = id
+        self._name = name
+
+    async def get(self) -> V:
+        """Read the field. One round trip: `HGET`; a second where the reply is nil."""
+        return cast(V, await self._backend.run(_objects.read(self._space, self._id, self._name)))
+
+    async def set(self, value: V) -> None:
+        """Validate and write the field. One round trip; two for a cross-field model."""
+        await self._backend.run(_objects.write(self._space, self._id, {self._name: cast(Any, value)}))

@@ -1,0 +1,137 @@
+"""`RedisBackend` and `connect`: a store of objects, for threads."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Self, TypeVar, cast
+
+from pydantic import BaseModel
+
+from . import _stores
+from ._collection import Objects
+from ._flow import Flow
+from ._schema import Schema, compile_schema
+from ._space import Space, Spaces
+from ._sync import Runner
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+# What pickled live objects find their way back by; it keeps no backend alive.
+_opened: weakref.WeakValueDictionary[tuple[str, str], RedisBackend] = weakref.WeakValueDictionary()
+
+
+class RedisBackend:
+    """A Redis or Valkey server as a store of typed objects, through a client of the user's.
+
+    The client stays the user's: it is not closed with the backend, and its settings (`decode_responses`, protocol,
+    pool, time-outs, TLS, Sentinel) are used as they are, but for its command retries, which would apply writes twice.
+
+    Args:
+        client: a `redis.Redis`, `redis.RedisCluster`, `valkey.Valkey` or fakeredis client.
+        prefix: begins every key; one `{tag}` in it keeps the whole backend in one Cluster slot.
+
+    Example:
+        >>> import redis
+        >>> from distobjects import RedisBackend
+        >>> backend = RedisBackend(client=redis.Redis(host="localhost", port=6379, db=5))
+    """
+
+    def __init__(self, client: Any, prefix: str = "") -> None:
+        self.client = client
+        self.url: str | None = None
+        self._runner = Runner(client)
+        self._spaces = Spaces(prefix)
+        self._objects: dict[int, Any] = {}
+        self._store: _stores.Store | None = None
+
+    @classmethod
+    def _of(cls, store: _stores.Store, prefix: str) -> Self:
+        backend = cls(store.open(), prefix)
+        backend.url, backend._store = store.url, store
+        return backend
+
+    @property
+    def prefix(self) -> str:
+        """What every key begins with."""
+        return self._spaces.prefix
+
+    def objects(self, model: type[M], *, name: str | None = None) -> Objects[M]:
+        """Return all objects of a model. No I/O; a model is compiled at its first use.
+
+        Args:
+            name: of the space they live in; by default the name of the model.
+
+        Raises:
+            InvalidModel: the model cannot be stored, or another one has this name here.
+        """
+        space = self.space(compile_schema(model), name)
+        return cast(
+            Objects[M], self._objects.get(id(space)) or self._objects.setdefault(id(space), Objects(self, space))
+        )
+
+    def space(self, schema: Schema, name: str | None) -> Space:
+        """Return where the objects of a compiled model live."""
+        return self._spaces.open(schema, name)
+
+    def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end: what every operation goes through."""
+        return self._runner.run(flow)
+
+    def pickled(self, space: Space, id: str) -> tuple[Any, ...]:
+        """Return what pickle keeps of a live object: model, name, id, and this store's URL without credentials."""
+        if self.url is None:
+            raise TypeError(
+                f"a live {space.schema.name} of a client that was handed over cannot be pickled: nothing tells how to "
+                "connect again; use connect(url), or pickle get(id) or the id"
+            )
+        return restore, (space.schema.model, space.name, id, self.url, self.prefix)
+
+    def close(self) -> None:
+        """Close the connections, where `connect` opened them, and let go of the embedded server. Once is enough."""
+        if self._runner.closed:
+            return
+        self._runner.close(own=self._store is not None)
+        if self._store is not None:
+            self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<RedisBackend {self._runner.where}>"
+
+
+def connect(
+    url: str | None = None, *, prefix: str = "", connect_seconds: float = 1.0, operation_seconds: float = 5.0
+) -> RedisBackend:
+    """Open a store. No I/O but for starting an embedded server.
+
+    Args:
+        url: `redis://`, `rediss://`, `unix://`, `valkey://` or `valkeys://` as redis-py reads them;
+            `embedded:///directory[?binary=path]`, a server of its own, shared by this user's processes and persistent;
+            `memory://[name]`, this process's memory. Without it: `$DISTOBJECTS_URL`; else an embedded server in the
+            platform's data directory, if a binary is found; else memory, with a warning.
+        prefix: begins every key; one `{tag}` in it keeps the whole backend in one Cluster slot.
+        connect_seconds: how long a connection may take.
+        operation_seconds: how long a reply, or a free connection, may take.
+
+    Raises:
+        StoreUnavailable: the embedded server cannot be started.
+    """
+    timeouts = _stores.Timeouts(connect_seconds, operation_seconds)
+    backend = RedisBackend._of(_stores.resolve(url, timeouts, asynchronous=False), prefix)
+    assert backend.url is not None
+    _opened[backend.url, prefix] = backend
+    return backend
+
+
+def restore(model: type[BaseModel], name: str, id: str, url: str, prefix: str) -> Any:
+    """Return the live object that was pickled, on the open backend of its URL or else on a new one."""
+    backend = _opened.get((url, prefix))
+    if backend is None or backend._runner.closed:
+        backend = connect(url, prefix=prefix)
+    return backend.objects(model, name=name)[id]

@@ -1,0 +1,303 @@
+"""How one field becomes bytes and comes back: the public byte format. Never talks to Redis, never pickles.
+
+    text    UTF-8, no quotes     what pydantic writes as a string everywhere: str, datetimes, UUID, Decimal, ...
+    bytes   as they are          bytes, SecretBytes
+    float   decimal text         and inf, -inf, nan
+    json    as pydantic writes   everything else; an int and a bool look the same in JSON and in text
+
+None is `null`; in a nullable text or bytes field, a value that is `null` or begins with `\\` gets a `\\` in front.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretBytes,
+    SecretStr,
+    WrapSerializer,
+    WrapValidator,
+    create_model,
+)
+from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.fields import FieldInfo
+from pydantic_core import SchemaSerializer, SchemaValidator
+
+from ._roundtrip import Lossy, is_exact, json_shapes, refuse, same
+
+Kind = Literal["text", "bytes", "float", "json"]
+
+NULL = b"null"
+
+# What pydantic changes silently by default, and what of a model's configuration is about the outside, not the store.
+_FAITHFUL = {
+    "ser_json_inf_nan": "constants",
+    "ser_json_bytes": "base64",
+    "val_json_bytes": "base64",
+    "ser_json_timedelta": "iso8601",
+    "ser_json_temporal": "iso8601",
+}
+_OUTWARD = frozenset(
+    "title extra frozen alias_generator json_schema_extra json_encoders json_schema_serialization_defaults_required "
+    "serialize_by_alias validate_by_alias validate_by_name populate_by_name loc_by_alias plugin_settings "
+    "defer_build use_attribute_docstrings model_title_generator field_title_generator validate_assignment "
+    "protected_namespaces validate_default schema_generator".split()
+)
+# Run on write, through the model; what they made of the value is what is stored, so a read does not run them again.
+_VALIDATORS = (AfterValidator, BeforeValidator, WrapValidator, PlainValidator)
+# Shape what leaves towards the user, never what is stored.
+_SERIALIZERS = (PlainSerializer, WrapSerializer)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """The bytes of one field.
+
+    Attributes:
+        encode: a validated value to bytes; raises `Lossy`.
+        decode: bytes to a value; raises ValueError, TypeError, ArithmeticError or RecursionError.
+        validate: check a value against the type and its constraints alone, without the model's own validators.
+        kind: the layout, as at the head of this file.
+        secret: its value must show up in no message.
+    """
+
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+    validate: Callable[[Any], Any]
+    kind: Kind
+    secret: bool
+
+
+class Original:
+    """Marks a field, in its metadata, that keeps the original library's bytes: as written, and None is absent."""
+
+
+def is_original(info: FieldInfo) -> bool:
+    """Say whether the field keeps the original library's bytes."""
+    return any(isinstance(item, Original) for item in info.metadata)
+
+
+def has_validators(info: FieldInfo) -> bool:
+    """Say whether the field's annotation carries functional validators."""
+    return any(isinstance(item, _VALIDATORS) for item in info.metadata)
+
+
+def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
+    """Compile the codec of one field of a model with this configuration.
+
+    Raises:
+        Lossy: the type cannot be stored so that it comes back the same; the message says why.
+    """
+    schema, core_config, definitions = _core_schema(info, config)
+    secret = _secret(info.annotation)
+    whole = {"type": "definitions", "schema": schema, "definitions": definitions} if definitions else schema
+    refuse(whole, info.annotation, secret=secret is not None)
+    shapes = json_shapes(whole)
+    nullable = "null" in shapes and not is_original(info)
+    kind = _kind(schema, shapes, secret)
+    validator, serializer = _build(whole, core_config)
+    encode, decode = _PAIRS[kind](validator, serializer)
+    if secret is not None:
+        encode = _encode_secret
+    if nullable and kind in ("text", "bytes"):
+        encode, decode = _escaped(encode, decode)
+    if secret is None and not is_exact(whole):
+        encode = _verified(encode, decode)
+    _probe(schema, encode, decode)
+    return Codec(encode, decode, validator.validate_python, kind, secret is not None)
+
+
+def _core_schema(info: FieldInfo, config: ConfigDict) -> tuple[dict[str, Any], Any, list[dict[str, Any]]]:
+    """Return pydantic's own schema of the field, read off a bare model: same configuration, no decorators."""
+    annotation: Any = info.annotation
+    for item in info.metadata:
+        if not isinstance(item, (*_VALIDATORS, *_SERIALIZERS)):
+            annotation = Annotated[annotation, item]
+    inward = {name: value for name, value in config.items() if name not in _OUTWARD}
+    settings = cast(ConfigDict, {**inward, **_known(_FAITHFUL), "protected_namespaces": ()})
+    definition = Field(discriminator=info.discriminator) if info.discriminator is not None else Field()
+    try:
+        bare = create_model("Bare", __config__=settings, value=(annotation, definition))
+    except PydanticSchemaGenerationError as error:
+        raise Lossy(f"pydantic has no schema for {info.annotation!r}") from error
+    schema: Any = _faithful(bare.__pydantic_core_schema__)
+    definitions: list[dict[str, Any]] = []
+    if schema["type"] == "definitions":
+        definitions, schema = schema["definitions"], schema["schema"]
+    return schema["schema"]["fields"]["value"]["schema"], schema["config"], definitions
+
+
+def _known(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what this version of pydantic does not know yet (`ser_json_temporal` came with 2.12)."""
+    return {name: value for name, value in settings.items() if name in ConfigDict.__annotations__}
+
+
+def _faithful(node: Any) -> Any:
+    """Copy a core schema so that nested models keep bytes, inf and nan too, and no constraint depends on the clock."""
+    if isinstance(node, dict):
+        tree = cast(dict[str, Any], node)
+        copy = {name: value if name == "metadata" else _faithful(value) for name, value in tree.items()}
+        if copy.get("type") in ("model", "dataclass", "typed-dict"):
+            copy["config"] = {**(copy.get("config") or {}), **_known(_FAITHFUL)}
+        copy.pop("now_op", None)  # a date that was in the future when it was written stays readable
+        return copy
+    if isinstance(node, (list, tuple)):
+        items = [_faithful(item) for item in cast(list[Any], node)]
+        return items if isinstance(node, list) else tuple(items)
+    return node
+
+
+def _build(schema: dict[str, Any], config: Any) -> tuple[SchemaValidator, SchemaSerializer]:
+    """Build the validator and the serializer of a schema.
+
+    pydantic-core reuses the finished validator of a nested model class and would skip what `_faithful` changed;
+    from 2.13 on it can be told not to. Before, nested bytes that are no UTF-8 are refused when they are written.
+    """
+    build: Any = {"schema": schema, "config": config}
+    try:
+        return SchemaValidator(**build, _use_prebuilt=False), SchemaSerializer(**build, _use_prebuilt=False)
+    except TypeError:
+        return SchemaValidator(**build), SchemaSerializer(**build)
+
+
+def _kind(schema: dict[str, Any], shapes: frozenset[str], secret: type | None) -> Kind:
+    inner = unwrapped(schema)
+    if inner["type"] == "bytes" or secret is SecretBytes:
+        return "bytes"
+    if shapes - {"null"} == frozenset({"string"}):
+        return "text"
+    return "float" if inner["type"] == "float" else "json"
+
+
+def unwrapped(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of the non-null part, without defaults and constraints around it."""
+    while schema["type"] in ("nullable", "default"):
+        schema = schema["schema"]
+    return schema
+
+
+def _secret(annotation: Any) -> type | None:
+    """Return SecretStr or SecretBytes where the annotation is that, or that or None."""
+    if get_origin(annotation) is Annotated:
+        return _secret(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        arms = [arm for arm in get_args(annotation) if arm is not types.NoneType]
+        return _secret(arms[0]) if len(arms) == 1 else None
+    return annotation if annotation in (SecretStr, SecretBytes) else None
+
+
+Encode = Callable[[Any], bytes]
+Decode = Callable[[bytes], Any]
+
+
+def _text(validator: SchemaValidator, serializer: SchemaSerializer) -> tuple[Encode, Decode]:
+    to_python, from_text = serializer.to_python, validator.validate_strings
+
+    def encode(value: Any) -> bytes:
+        if type(value) is str:
+            return value.encode()
+        text: str = to_python(value, mode="json", by_alias=False, round_trip=True, warnings=False)
+        return text.encode()
+
+    def decode(raw: bytes) -> Any:
+        return from_text(cast(Any, raw.decode()))
+
+    return encode, decode
+
+
+def _bytes(validator: SchemaValidator, serializer: SchemaSerializer) -> tuple[Encode, Decode]:
+    return bytes, validator.validate_python
+
+
+def _json(validator: SchemaValidator, serializer: SchemaSerializer) -> tuple[Encode, Decode]:
+    to_json, from_json = serializer.to_json, validator.validate_json
+
+    def encode(value: Any) -> bytes:
+        return to_json(value, by_alias=False, round_trip=True, warnings=False)
+
+    def decode(raw: bytes) -> Any:
+        return from_json(raw, by_alias=False, by_name=True)
+
+    return encode, decode
+
+
+def _float(validator: SchemaValidator, serializer: SchemaSerializer) -> tuple[Encode, Decode]:
+    from_json, from_python = validator.validate_json, validator.validate_python
+
+    def encode(value: float | None) -> bytes:
+        return NULL if value is None else repr(float(value)).encode()
+
+    def decode(raw: bytes) -> Any:
+        return from_python(float(raw)) if raw in (b"inf", b"-inf", b"nan") else from_json(raw)
+
+    return encode, decode
+
+
+_PAIRS: Mapping[Kind, Callable[[SchemaValidator, SchemaSerializer], tuple[Encode, Decode]]] = {
+    "text": _text,
+    "bytes": _bytes,
+    "json": _json,
+    "float": _float,
+}
+
+
+def _encode_secret(value: Any) -> bytes:
+    shown: str | bytes = value.get_secret_value()
+    return shown if isinstance(shown, bytes) else shown.encode()
+
+
+def _escaped(encode: Encode, decode: Decode) -> tuple[Encode, Decode]:
+    """Tell None from the text `null`."""
+
+    def encode_nullable(value: Any) -> bytes:
+        if value is None:
+            return NULL
+        raw = encode(value)
+        return b"\\" + raw if raw == NULL or raw.startswith(b"\\") else raw
+
+    def decode_nullable(raw: bytes) -> Any:
+        if raw == NULL:
+            return None
+        return decode(raw[1:] if raw.startswith(b"\\") else raw)
+
+    return encode_nullable, decode_nullable
+
+
+def _verified(encode: Encode, decode: Decode) -> Encode:
+    """Refuse a value whose bytes would not come back the same, such as a subclass with fields of its own.
+
+    Only for types that leave room for it (a nested model, Any, a union): it doubles the cost of encoding.
+    """
+
+    def encode_verified(value: Any) -> bytes:
+        try:
+            raw = encode(value)
+            back = decode(raw)
+        except (ValueError, TypeError) as error:
+            raise Lossy(f"{type(value).__name__} cannot be stored so that it comes back the same") from error
+        if not same(value, back):
+            raise Lossy(f"{type(value).__name__} would come back changed, as {type(back).__name__}")
+        return raw
+
+    return encode_verified
+
+
+def _probe(schema: dict[str, Any], encode: Encode, decode: Decode) -> None:
+    """Try every value of an enum or a literal, whose members may be of any type."""
+    inner = unwrapped(schema)
+    for value in inner.get("members", inner.get("expected", ())):
+        try:
+            survives = same(decode(encode(value)), value)
+        except (ValueError, TypeError):
+            survives = False
+        if not survives:
+            raise Lossy(f"its value {value!r} would not come back the same")

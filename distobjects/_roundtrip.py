@@ -1,0 +1,254 @@
+"""What cannot come back from bytes as the same value: told when a model is bound, or when such a value is written.
+
+Works on pydantic's core schemas, which show what a type really does, nested models and dataclasses included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast, get_args, get_origin
+
+from pydantic import BaseModel, ImportString, PlainSerializer, Secret, SecretBytes, SecretStr, WrapSerializer
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
+
+# Schemas of these alone admit only values whose bytes come back the same.
+_EXACT = frozenset(
+    "str int float bool bytes date time datetime timedelta decimal uuid list set frozenset tuple dict nullable "
+    "default none definitions".split()
+)
+# What JSON can carry as the key of an object and pydantic reads back from there.
+_KEYS = frozenset("str int bool date time datetime timedelta decimal uuid enum literal".split())
+_WRAPPERS = frozenset("nullable default function-before function-after function-wrap lax-or-strict".split())
+_OPAQUE = frozenset("metadata default expected members serialization config cls function ref".split())
+
+
+# pydantic-core's schemas are nested dicts, told apart by their "type".
+Node = dict[str, Any]
+
+
+class Lossy(ValueError):
+    """A type or a value whose bytes would not come back the same."""
+
+
+def walk(node: Any) -> Iterator[Node]:
+    """Yield every schema within a core schema, from the outside in."""
+    if isinstance(node, dict):
+        tree = cast(Node, node)
+        if isinstance(tree.get("type"), str):
+            yield tree
+        for name, value in tree.items():
+            if name not in _OPAQUE:
+                yield from walk(value)
+    elif isinstance(node, (list, tuple)):
+        for item in cast(list[Any], node):
+            yield from walk(item)
+
+
+def is_exact(schema: Node) -> bool:
+    """Say whether every value that the schema admits comes back the same, so that none needs a check of its own."""
+    return all(
+        node["type"] in _EXACT or (bool(members := listed(node)) and {type(each) for each in members} <= {str, int})
+        for node in walk(schema)
+    )
+
+
+def listed(node: Node) -> list[Any]:
+    """Return what the values of a literal or an enum are written as; nothing for any other schema."""
+    if node["type"] == "literal":
+        return list(node["expected"])
+    return [member.value for member in node["members"]] if node["type"] == "enum" else []
+
+
+def same(value: Any, other: Any) -> bool:
+    """Say whether two values are equal and of equal types, all the way down; nan equals nan."""
+    if type(value) is not type(other):
+        return False
+    if isinstance(value, BaseModel):
+        return same(value.__dict__, other.__dict__) and same(value.model_extra, other.model_extra)
+    if dataclasses.is_dataclass(value):
+        return all(same(getattr(value, each.name), getattr(other, each.name)) for each in dataclasses.fields(value))
+    if isinstance(value, Mapping):
+        return same(list(cast(Any, value).items()), list(other.items()))
+    if isinstance(value, (list, tuple, deque)):
+        items = cast(Sequence[Any], value)
+        return len(items) == len(other) and all(map(same, items, other))
+    if isinstance(value, (set, frozenset)):
+        members = cast(set[Any], value)
+        return {(type(each), each) for each in members} == {(type(each), each) for each in other}
+    return bool(value == other) or (value != value and other != other)
+
+
+def refuse(schema: Node, annotation: Any, *, secret: bool) -> None:
+    """Raise `Lossy` where a type surely loses something; what depends on the value is checked when it is written.
+
+    Args:
+        schema: pydantic's core schema of the field.
+        annotation: the field's annotation, without the metadata of the field itself.
+        secret: the field as a whole is a secret, which is stored unmasked; deeper ones have no such place.
+    """
+    _refuse_annotation(annotation)
+    definitions: list[Node] = schema["definitions"] if schema["type"] == "definitions" else []
+    for node in walk(schema):
+        kind = node["type"]
+        if kind in ("generator", "callable"):
+            raise Lossy(f"a {kind} has no value to store")
+        if kind == "dict":
+            _refuse_keys(node.get("keys_schema"), definitions)
+        if kind == "union":
+            _refuse_ambiguity([_choice(each) for each in node["choices"]], definitions)
+        if not secret and _is_secret(node):
+            raise Lossy("a secret inside of another type is stored masked; make it a field of its own")
+        _refuse_own_form(node)
+
+
+def _is_secret(node: Node) -> bool:
+    """Say whether a schema makes a secret, by the class that wraps the value."""
+    made = _function(node)
+    return made is SecretStr or made is SecretBytes or (isinstance(made, type) and issubclass(made, Secret))
+
+
+def _refuse_annotation(annotation: Any) -> None:
+    """Look where the core schema shows only a function: Pattern, ImportString, annotated serializers."""
+    for part in (annotation, get_origin(annotation)):
+        if part is re.Pattern or part is ImportString or type(part).__name__ == "ImportString":
+            raise Lossy("bytes from a store must not be compiled or imported; store the text")
+    if isinstance(annotation, (PlainSerializer, WrapSerializer)):
+        raise Lossy("a serializer inside of it decides what would be stored; nothing stored may depend on one")
+    for part in get_args(annotation):
+        _refuse_annotation(part)
+    for item in getattr(annotation, "__metadata__", ()):
+        _refuse_annotation(item)
+
+
+def _refuse_own_form(node: Node) -> None:
+    """Refuse nested models that write themselves otherwise than field by field."""
+    owner = getattr(node.get("cls"), "__name__", "it")
+    form: Node = node.get("serialization") or {}
+    if form.get("is_field_serializer") or (node["type"] in ("model", "dataclass", "typed-dict") and form):
+        raise Lossy(f"a serializer of {owner} decides what would be stored; nothing stored may depend on one")
+    fields = node.get("fields")
+    for name, field in cast(Node, fields).items() if isinstance(fields, dict) else ():
+        if field.get("serialization_exclude") or field.get("serialization_exclude_if"):
+            raise Lossy(f"its nested field {name!r} is excluded from dumps and would be lost")
+        form = cast(Node, field.get("schema", {})).get("serialization") or {}
+        if form.get("is_field_serializer"):
+            raise Lossy(f"a serializer of {name!r} decides what would be stored; nothing stored may depend on one")
+    if node["type"] == "model" and not node.get("root_model"):
+        for info in cast(type[BaseModel], node["cls"]).model_fields.values():
+            for item in (info.annotation, *info.metadata):
+                _refuse_annotation(item)
+
+
+def _refuse_keys(schema: Node | None, definitions: list[Node]) -> None:
+    inner = _resolved(schema, definitions) if schema else {"type": "str"}
+    if inner["type"] == "any":
+        return
+    if inner["type"] not in _KEYS or not {type(each) for each in listed(inner)} <= {str, int}:
+        raise Lossy(f"JSON has no key of type {inner['type']!r} that comes back; use text, numbers, dates or UUIDs")
+
+
+def _choice(choice: Any) -> Node:
+    """A choice of a union may come with a label."""
+    return cast(Node, choice[0] if isinstance(choice, tuple) else choice)
+
+
+def _resolved(schema: Node, definitions: list[Node]) -> Node:
+    """Return the innermost schema that decides on the Python type."""
+    while True:
+        if schema["type"] == "definition-ref":
+            schema = next(each for each in definitions if each.get("ref") == schema["schema_ref"])
+        elif schema["type"] == "lax-or-strict":
+            schema = schema["strict_schema"]
+        elif schema["type"] in _WRAPPERS and not callable(schema.get("cls")):
+            schema = schema["schema"]
+        else:
+            return schema
+
+
+def _refuse_ambiguity(choices: list[Node], definitions: list[Node]) -> None:
+    """Refuse a union of two types whose values look the same in JSON, such as `str | datetime`."""
+    taken: dict[str, tuple[object, Node]] = {}
+    for choice in choices:
+        inner = _resolved(choice, definitions)
+        label = _python_type(choice, inner)
+        for shape in json_shapes({"type": "definitions", "schema": choice, "definitions": definitions}):
+            other_label, other = taken.setdefault(shape, (label, inner))
+            if label == other_label or shape in ("null", "any"):
+                continue
+            if inner["type"] == other["type"] == "model" and _told_apart(inner["cls"], other["cls"]):
+                continue
+            raise Lossy(f"{_spell(other_label)} and {_spell(label)} look the same when stored ({shape})")
+
+
+def _python_type(choice: Node, inner: Node) -> object:
+    """Name what a choice of a union makes of JSON: a class, or the name of a core schema."""
+    if "cls" in inner:
+        return inner["cls"]
+    if inner["type"] == "literal":
+        kinds: set[str] = {type(each).__name__ for each in inner["expected"]}
+        return kinds.pop() if len(kinds) == 1 else "literal"
+    return choice["type"] if _function(choice) is not None else inner["type"]
+
+
+def _spell(label: object) -> str:
+    return label.__name__ if isinstance(label, type) else str(label)
+
+
+def _told_apart(one: type[BaseModel], other: type[BaseModel]) -> bool:
+    """Say whether pydantic's union tells two models apart, by a field that each has and the other has not."""
+    mine, theirs = set(one.model_fields), set(other.model_fields)
+    if not (mine <= theirs or theirs <= mine):
+        return True
+    return any(
+        not set(get_args(one.model_fields[name].annotation)) & set(get_args(other.model_fields[name].annotation))
+        for name in mine & theirs
+        if _is_literal(one, name) and _is_literal(other, name)
+    )
+
+
+def _is_literal(model: type[BaseModel], name: str) -> bool:
+    return str(get_origin(model.model_fields[name].annotation)) == "typing.Literal"
+
+
+def _function(node: Node) -> object:
+    """Return the function of a validator's schema, None for any other."""
+    function: Any = node.get("function")
+    return cast(Node, function).get("function") if isinstance(function, dict) else None
+
+
+class _Shapes(GenerateJsonSchema):
+    """JSON schemas without pydantic's remarks on defaults that JSON cannot show."""
+
+    def emit_warning(self, kind: Any, detail: str) -> None:
+        pass
+
+
+def json_shapes(schema: Node) -> frozenset[str]:
+    """Return the JSON types that the schema's values are written as: `string`, `integer`, ..., `any`.
+
+    Raises:
+        Lossy: there is no JSON for it.
+    """
+    try:
+        described: Node = _Shapes(by_alias=False).generate(cast(Any, schema), mode="serialization")
+    except PydanticInvalidForJsonSchema as error:
+        raise Lossy(f"it has no form in JSON ({error.message.splitlines()[0]})") from error
+    return frozenset(_shapes_of(described, described.get("$defs", {}), frozenset()))
+
+
+def _shapes_of(described: Node, definitions: Node, seen: frozenset[str]) -> set[str]:
+    if "$ref" in described:
+        name = described["$ref"].rsplit("/", 1)[-1]
+        return set() if name in seen else _shapes_of(definitions[name], definitions, seen | {name})
+    for branches in ("anyOf", "oneOf", "allOf"):
+        if branches in described:
+            return {shape for each in described[branches] for shape in _shapes_of(each, definitions, seen)}
+    if "type" in described:
+        return {described["type"]}
+    values: list[object] = described.get("enum", [described["const"]] if "const" in described else [...])
+    names: dict[type, str] = {type(None): "null", bool: "boolean", int: "integer", float: "number", str: "string"}
+    return {names.get(type(value), "any") for value in values}

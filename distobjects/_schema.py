@@ -1,0 +1,342 @@
+"""What a model means in Redis: compiled once per model, before any I/O. Never touches the user's class."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from ._codecs import Codec, compile_codec, has_validators, is_original
+from ._roundtrip import Lossy
+from ._space import canonical
+from .errors import CorruptData, FieldUnset, InvalidModel, UnknownField
+
+IDENTITY = "id"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredField:
+    """One field of a model: one field of the Redis hash, of the same name.
+
+    Attributes:
+        plain: no validator of the model's own looks at it, so its type decides alone whether a value is valid.
+        none_is_absent: None is stored by deleting the field, as the original library's fields have it.
+    """
+
+    name: str
+    info: FieldInfo
+    codec: Codec
+    plain: bool
+    none_is_absent: bool
+
+    @property
+    def default_reads_others(self) -> bool:
+        """Whether the default is made from the values of the other fields."""
+        return bool(self.info.default_factory_takes_validated_data)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The compiled model.
+
+    Attributes:
+        fields: what is stored, by name, in the model's order; the identity is not among it.
+        identity: reads the id as the model's own `id` field has it; None where the model has no such field.
+        cross_field: a write to one field may be refused because of another one, so each is validated whole.
+    """
+
+    model: type[BaseModel]
+    name: str
+    fields: Mapping[str, StoredField]
+    identity: Callable[[str], Any] | None
+    cross_field: bool
+
+    @property
+    def all_default(self) -> bool:
+        """Whether an object may come into being field by field, since it is valid with none of them."""
+        return not any(each.info.is_required() for each in self.fields.values())
+
+    def field(self, name: str) -> StoredField:
+        """Return the field of this name, or raise `UnknownField` with the nearest one."""
+        try:
+            return self.fields[name]
+        except KeyError:
+            raise self.unknown(name) from None
+
+    def unknown(self, name: str) -> Exception:
+        """Make the error for a name that is no stored field."""
+        if name == IDENTITY and self.identity:
+            return AttributeError(f"{self.name}.id is the object's identity: it is not stored and cannot be changed")
+        return UnknownField(model=self.name, field=name, hint=nearest(name, self.fields))
+
+    def decode(self, id: str, name: str, raw: bytes) -> Any:
+        """Return the value of a field's bytes.
+
+        Raises:
+            CorruptData: they are not what the type and its constraints admit. A secret's bytes are in no message.
+        """
+        codec = self.fields[name].codec
+        try:
+            return codec.decode(raw)
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+            kind = error.errors(include_input=False)[0]["type"] if isinstance(error, ValidationError) else "not UTF-8"
+            if not isinstance(error, (ValidationError, UnicodeDecodeError)):
+                kind = type(error).__name__
+            corrupt = CorruptData(model=self.name, id=id, field=name, length=len(raw), kind=kind)
+            raise corrupt from (None if codec.secret else error)
+
+    def decode_all(self, id: str, raws: Mapping[str, bytes | None]) -> dict[str, Any]:
+        """Return the values of a whole object; a default stands for what is absent.
+
+        Raises:
+            CorruptData: bytes that do not decode.
+            FieldUnset: an absent field has no default.
+        """
+        values: dict[str, Any] = {} if self.identity is None else {IDENTITY: self.identity_of(id)}
+        for name in self.fields:
+            raw = raws.get(name)
+            values[name] = self.default(id, name, values) if raw is None else self.decode(id, name, raw)
+        return values
+
+    def default(self, id: str, name: str, others: Mapping[str, Any]) -> Any:
+        """Return what an absent field reads as; `others` are the values of the fields before it.
+
+        Raises:
+            FieldUnset: it has no default.
+        """
+        info = self.fields[name].info
+        if info.is_required():
+            raise FieldUnset(model=self.name, id=id, field=name)
+        value = info.get_default(call_default_factory=True, validated_data=dict(others))
+        return self.check(name, value) if info.validate_default else value
+
+    def identity_of(self, id: str) -> Any:
+        """Return the id as the model's own `id` field has it.
+
+        Raises:
+            CorruptData: the key holds an id that the field refuses.
+        """
+        assert self.identity is not None
+        try:
+            return self.identity(id)
+        except ValidationError as error:
+            kind = f"the id is no {self.name}.id"
+            raise CorruptData(model=self.name, id=id, field=IDENTITY, length=None, kind=kind) from error
+
+    def snapshot(self, values: dict[str, Any]) -> BaseModel:
+        """Return an instance of the model that holds these values, which are valid already."""
+        made = self.scratch(values)
+        made.__pydantic_fields_set__.update(values)
+        if self.model.__pydantic_post_init__:
+            made.model_post_init(None)
+        return made
+
+    def scratch(self, values: dict[str, Any]) -> BaseModel:
+        """Return a throw-away instance that a failing validator may leave in any state."""
+        scratch = self.model.__new__(self.model)
+        object.__setattr__(scratch, "__dict__", values)
+        object.__setattr__(scratch, "__pydantic_fields_set__", set())
+        object.__setattr__(scratch, "__pydantic_extra__", None)
+        object.__setattr__(scratch, "__pydantic_private__", None)
+        return scratch
+
+    def check(self, name: str, value: Any) -> Any:
+        """Validate one value through the model; return what the model makes of it.
+
+        Cross-field validators see nothing here: a cross-field model is validated whole, with `check_whole`.
+
+        Raises:
+            ValidationError: the model refuses it.
+        """
+        stored = self.field(name)
+        if stored.plain:
+            try:
+                return stored.codec.validate(value)
+            except ValidationError:
+                pass  # said again below, by the model, which adds the field's place
+        scratch = self.scratch({})
+        self.model.__pydantic_validator__.validate_assignment(scratch, name, value)
+        return scratch.__dict__[name]
+
+    def check_many(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate several fields, each for itself; report all that is wrong in one error."""
+        checked: dict[str, Any] = {}
+        errors: list[InitErrorDetails] = []
+        for name, value in changes.items():
+            try:
+                checked[name] = self.check(name, value)
+            except ValidationError as error:
+                errors += map(_as_detail, error.errors(include_url=False))
+        if errors:
+            raise ValidationError.from_exception_data(self.name, errors)
+        return checked
+
+    def check_whole(self, values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate the object that `changes` would make of `values`, by all of the model's validators.
+
+        Returns:
+            Every stored field's value, as the validators leave it.
+        """
+        for name in changes:
+            self._refuse_frozen(name, changes[name])
+        merged = {**values, **changes}
+        whole: BaseModel = self.model.__pydantic_validator__.validate_python(merged, by_alias=False, by_name=True)
+        return {name: whole.__dict__[name] for name in self.fields}
+
+    def _refuse_frozen(self, name: str, value: Any) -> None:
+        if self.field(name).info.frozen or self.model.model_config.get("frozen"):
+            self.model.__pydantic_validator__.validate_assignment(self.scratch({}), name, value)
+
+    def check_instance(self, value: BaseModel) -> Mapping[str, Any]:
+        """Check a whole instance, which may have been changed since it was made; return what is to be stored.
+
+        The model's own validators judge it, and what they make of it is dropped: they ran when it was made, and
+        one that transforms (hashes a password, say) must not run twice.
+
+        Raises:
+            TypeError: it is no instance of the model, or one of a subclass with fields of its own.
+            ValidationError: the model refuses it.
+        """
+        if not isinstance(value, self.model) or value.__class__.model_fields.keys() != self.model.model_fields.keys():
+            raise TypeError(f"an instance of {self.name} is needed, not of {type(value).__name__}")
+        held = vars(value)
+        judged: BaseModel = self.model.__pydantic_validator__.validate_python(
+            {name: held[name] for name in self.model.model_fields if name in held}, by_alias=False, by_name=True
+        )
+        if not self.cross_field and all(field.plain for field in self.fields.values()):
+            return {name: judged.__dict__[name] for name in self.fields}
+        return {name: field.codec.validate(held[name]) for name, field in self.fields.items()}
+
+    def encode(self, name: str, value: Any) -> bytes | None:
+        """Return the bytes of a validated value; None where the field is to be absent.
+
+        Raises:
+            ValidationError: the bytes would not come back as the same value.
+        """
+        field = self.fields[name]
+        if value is None and field.none_is_absent:
+            return None
+        try:
+            return field.codec.encode(value)
+        except (Lossy, UnicodeEncodeError) as error:
+            reason = str(error) if isinstance(error, Lossy) else "text with a lone surrogate has no UTF-8 form"
+            raise refused(self.name, name, value, "not_storable", reason) from error
+
+    def encode_all(self, values: Mapping[str, Any]) -> dict[str, bytes | None]:
+        """Return the bytes of several validated values."""
+        return {name: self.encode(name, value) for name, value in values.items()}
+
+
+def refused(model: str, name: str, value: Any, kind: str, reason: str) -> ValidationError:
+    """Make the ValidationError for a value that pydantic admits and the store cannot."""
+    error = PydanticCustomError(cast(Any, kind), cast(Any, "{reason}"), {"reason": reason})
+    return ValidationError.from_exception_data(model, [{"type": error, "loc": (name,), "input": value}])
+
+
+def _as_detail(error: Any) -> InitErrorDetails:
+    """Turn one of an error's details back into what a ValidationError is made of."""
+    detail = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"], ctx=error.get("ctx", {}))
+    try:
+        ValidationError.from_exception_data("", [detail])
+    except (KeyError, TypeError, ValueError):  # a custom error: pydantic-core knows no text for its type
+        detail["type"] = PydanticCustomError(error["type"], error["msg"].replace("{", "{{"))
+    return detail
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that was probably meant."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1)), None)
+
+
+@functools.cache
+def compile_schema(model: type[BaseModel]) -> Schema:
+    """Compile a model; the work is done once per class.
+
+    Raises:
+        InvalidModel: it cannot be stored so that it comes back the same.
+    """
+    name = getattr(model, "__name__", repr(model))
+    candidate: Any = model
+    if not (isinstance(candidate, type) and issubclass(candidate, BaseModel)) or candidate is BaseModel:
+        raise TypeError(f"a pydantic model class is needed, not {model!r}")
+    if not model.__pydantic_complete__:
+        model.model_rebuild()
+    if issubclass(model, RootModel):
+        raise InvalidModel(model=name, reason="a RootModel has no fields; make it a field of a model")
+    if model.model_config.get("extra") == "allow":
+        raise InvalidModel(model=name, reason="extra='allow' admits fields that nothing describes; declare them")
+    stored = {each: info for each, info in model.model_fields.items() if each != IDENTITY}
+    if not stored:
+        raise InvalidModel(model=name, reason="it has no field but its identity, and Redis keeps no empty hash")
+    decorated = _decorated_fields(model)
+    fields = {each: _compile_field(model, each, info, each in decorated) for each, info in stored.items()}
+    return Schema(model, name, fields, _identity(model), _is_cross_field(model))
+
+
+def _compile_field(model: type[BaseModel], name: str, info: FieldInfo, decorated: bool) -> StoredField:
+    try:
+        codec = compile_codec(info, model.model_config)
+    except Lossy as error:
+        raise InvalidModel(model=model.__name__, field=name, reason=str(error)) from error
+    frozen = info.frozen or model.model_config.get("frozen")
+    plain = not (decorated or frozen or has_validators(info))
+    return StoredField(name, info, codec, plain, is_original(info))
+
+
+def _decorated_fields(model: type[BaseModel]) -> frozenset[str]:
+    """Name the fields with a validator of the model's own; `*` is all of them."""
+    decorators = model.__pydantic_decorators__
+    every: list[Any] = [*decorators.field_validators.values(), *decorators.validators.values()]
+    named = {name for decorator in every for name in decorator.info.fields}
+    return frozenset(model.model_fields if "*" in named else named)
+
+
+def _is_cross_field(model: type[BaseModel]) -> bool:
+    decorators = model.__pydantic_decorators__
+    if decorators.model_validators or decorators.root_validators:
+        return True
+    schema: Any = model.__pydantic_core_schema__
+    while schema["type"] != "model-fields":
+        schema = schema["schema"]
+    return any(_looks_at_others(each["schema"]) for each in schema["fields"].values())
+
+
+def _looks_at_others(schema: dict[str, Any]) -> bool:
+    """Say whether one of the field's validators takes an `info`, which shows it the other fields."""
+    while True:
+        function = schema.get("function")
+        if isinstance(function, dict) and cast(dict[str, Any], function)["type"] == "with-info":
+            return "field_name" in function or not _of_pydantic(cast(dict[str, Any], function)["function"])
+        if "schema" not in schema or schema["type"] in ("model", "dataclass", "typed-dict"):
+            return False
+        schema = schema["schema"]
+
+
+def _of_pydantic(function: object) -> bool:
+    """Say whether a function is pydantic's own: some of its types take an `info`, for the mode alone."""
+    return getattr(function, "__module__", "").partition(".")[0] in ("pydantic", "pydantic_core")
+
+
+def _identity(model: type[BaseModel]) -> Callable[[str], Any] | None:
+    info = model.model_fields.get(IDENTITY)
+    if info is None:
+        return None
+    adapter: TypeAdapter[Any] = TypeAdapter(info.rebuild_annotation())
+    schema: Any = adapter.core_schema
+    while schema["type"] not in ("str", "int", "uuid"):
+        if "schema" not in schema:
+            raise InvalidModel(model=model.__name__, field=IDENTITY, reason="an identity is text, an int or a UUID")
+        schema = schema["schema"]
+    return adapter.validate_strings
+
+
+def id_in(schema: Schema, value: BaseModel) -> str | None:
+    """Return the id that a value of the model carries; None where it carries none."""
+    carried = getattr(value, IDENTITY, None) if schema.identity else None
+    return None if carried is None else canonical(carried)

@@ -1,0 +1,142 @@
+"""Where a model's objects live: the one place that knows how keys and ids are spelled. Never talks to Redis.
+
+    key      = prefix space ":" id          "app:Student:7"
+    sub-key  = "{" key "}~" name            shares the object's slot
+               prefix "~" name ":" space ":" id     where the prefix holds a {tag}
+
+In the id, `%`, `{`, `}` and control characters are percent-encoded (UTF-8, upper-case hex), so that an id can
+neither move an object to another Cluster slot nor collide with a sub-key.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+from uuid import UUID
+
+from .errors import InvalidModel
+
+if TYPE_CHECKING:
+    from ._schema import Schema
+
+_RESERVED = re.compile(r"[%{}\x00-\x1f\x7f]")
+_GLOB = re.compile(r"[\\*?\[\]^]")
+_NAME = re.compile(r"[^:{}*?\[\]\\^\x00-\x1f\x7f]+")
+_TAG = re.compile(r"[^{}]*(\{[^{}]+\})?[^{}]*")
+
+Id = str | int | UUID
+
+
+def canonical(id: object) -> str:
+    """Return the text form of an id; refuse what is no id.
+
+    Raises:
+        TypeError: it is neither text, nor an int, nor a UUID.
+        ValueError: it is empty, or no valid Unicode.
+    """
+    if isinstance(id, bool) or not isinstance(id, (str, int, UUID)):
+        raise TypeError(f"an id is text, an int or a UUID, not {type(id).__name__} {id!r}")
+    text = str(id) if not isinstance(id, str) else str.__str__(id)
+    if not text:
+        raise ValueError("an id must not be empty")
+    if not text.isascii():
+        _refuse_surrogates(text)
+    return text
+
+
+def _refuse_surrogates(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"id {text!r} holds a lone surrogate, which has no UTF-8 form") from error
+
+
+def new_id() -> str:
+    """Return a fresh id: a UUIDv7 (RFC 9562, section 5.7), which sorts by its time of creation (milliseconds)."""
+    stamp = time.time_ns() // 1_000_000
+    bits = (stamp << 80) | secrets.randbits(80)
+    bits = (bits & ~(0xF << 76)) | (0x7 << 76)
+    return str(UUID(int=(bits & ~(0x3 << 62)) | (0x2 << 62)))
+
+
+class Dialect:
+    """What a backend's server was found to understand: assumed until it refuses for the first time."""
+
+    hsetex = True
+    sha1hex = True  # fakeredis has none in its Lua
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Where the objects of one model live."""
+
+    prefix: str
+    name: str
+    schema: Schema
+    dialect: Dialect = field(default_factory=Dialect)
+
+    @property
+    def stem(self) -> str:
+        """What every key of the space begins with."""
+        return f"{self.prefix}{self.name}:"
+
+    @property
+    def pattern(self) -> str:
+        """The glob pattern for SCAN."""
+        return _GLOB.sub(r"\\\g<0>", self.stem) + "*"
+
+    def key(self, id: str) -> str:
+        """Return the key of the object with this canonical id."""
+        if _RESERVED.search(id):
+            id = _RESERVED.sub(lambda found: f"%{ord(found[0]):02X}", id)
+        return f"{self.prefix}{self.name}:{id}"
+
+    def id(self, key: bytes | str) -> str | None:
+        """Return the id whose key this is; None where it is no key of an object of this space."""
+        try:
+            text = key if isinstance(key, str) else key.decode()
+            if not text.startswith(self.stem):
+                return None
+            id = unquote_to_bytes(text[len(self.stem) :]).decode()
+        except UnicodeDecodeError:
+            return None
+        return id if id and self.key(id) == text else None
+
+
+class Spaces:
+    """The spaces of one backend: one prefix, one dialect, and no two models under one name."""
+
+    def __init__(self, prefix: str) -> None:
+        if not _TAG.fullmatch(prefix):
+            raise ValueError(f"prefix {prefix!r} may hold one {{tag}} and no other brace")
+        self.prefix = prefix
+        self._dialect = Dialect()
+        self._open: dict[str, Space] = {}
+
+    def open(self, schema: Schema, name: str | None) -> Space:
+        """Return the space of this name, by default the model's.
+
+        Raises:
+            InvalidModel: the name is no name for a space, or another model has it.
+        """
+        name = schema.name if name is None else name
+        if not _NAME.fullmatch(name):
+            reason = f"{name!r} is no name for a space (no ':', braces, glob or control characters); pass name="
+            raise InvalidModel(model=schema.name, reason=reason)
+        space = self._open.get(name)
+        if space is not None and space.schema is schema:
+            return space
+        if space is not None and _place(space.schema) != _place(schema):
+            reason = f"{_place(space.schema)} is stored as {name!r} here already; pass name="
+            raise InvalidModel(model=schema.name, reason=reason)
+        space = self._open[name] = Space(self.prefix, name, schema, self._dialect)
+        return space
+
+
+def _place(schema: Schema) -> str:
+    """Where a model is defined; a notebook cell or a reload defines it there again."""
+    return f"{schema.model.__module__}.{schema.model.__qualname__}"

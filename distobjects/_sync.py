@@ -1,0 +1,82 @@
+"""Runs flows for threads: sends each ask, waits, sends the replies back in. Knows nothing of objects."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import time
+import warnings
+from typing import Any, TypeVar
+
+from ._flow import Ask, Done, Flow, advance
+from ._retry import Lost, delay
+from .errors import StoreUnavailable
+
+T = TypeVar("T")
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
+
+
+class Runner:
+    """Runs flows through one client."""
+
+    def __init__(self, client: Any) -> None:
+        from . import _redis  # importing redis takes half a second: not before there is a client
+
+        if _redis.is_asyncio(client):
+            raise TypeError(f"{type(client).__name__} is an asyncio client; AsyncRedisBackend takes it")
+        self._link = _redis.link_to(client)
+        self.closed = False
+        self.trips = 0
+
+    @property
+    def where(self) -> str:
+        """The server, without credentials."""
+        return self._link.where
+
+    def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return its value."""
+        if self.closed:
+            raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
+        if _in_running_loop():
+            _warn_of_blocking()
+        started = time.monotonic()
+        step = advance(flow)
+        while not isinstance(step, Done):
+            if isinstance(step, Ask):
+                step = advance(flow, self._post(step))
+            else:
+                time.sleep(step.seconds)
+                step = advance(flow, [time.monotonic() - started])
+        return step.value  # type: ignore[no-any-return]  # mypy loses T when it narrows a generic tuple
+
+    def _post(self, ask: Ask) -> list[Any]:
+        started, attempt = time.monotonic(), 0
+        while True:
+            self.trips += 1
+            try:
+                return self._link.post(ask)
+            except Lost as lost:
+                time.sleep(delay(lost, ask, attempt, time.monotonic() - started))
+                attempt += 1
+
+    def close(self, *, own: bool) -> None:
+        """Run nothing more. Close the client if it is our `own`."""
+        self.closed = True
+        if own:
+            self._link.close()
+
+
+def _in_running_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
+
+
+def _warn_of_blocking() -> None:
+    """Warn once per call site outside of the package: the default filter shows one text once per line."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    message = "a blocking call to Redis inside a running event loop stops all of its tasks; use connect_async()"
+    warnings.warn(message, RuntimeWarning, stacklevel=level)

@@ -1,0 +1,5 @@
+"""Fixtures live in `fix_*.py`, one noun each; this names them."""
+
+from __future__ import annotations
+
+pytest_plugins = ("tests.fix_servers",)
