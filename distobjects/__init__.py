@@ -2,7 +2,9 @@
 
 from ._async_backend import AsyncRedisBackend, connect_async
 from ._async_collection import AsyncObjects
-from ._async_live import AsyncDObject, AsyncFieldHandle
+from ._async_handles import AsyncFieldHandle
+from ._async_live import AsyncDObject
+from ._async_transaction import AsyncTransaction
 from ._backend import RedisBackend, connect
 from ._bulk import Fault
 from ._changes import Change
@@ -10,6 +12,7 @@ from ._collection import Objects
 from ._handles import FieldHandle
 from ._live import DObject
 from ._reference import F
+from ._transaction import Transaction
 from .errors import (
     AccessDenied,
     AlreadyExists,
@@ -35,6 +38,7 @@ __all__ = [
     "AsyncFieldHandle",
     "AsyncObjects",
     "AsyncRedisBackend",
+    "AsyncTransaction",
     "Change",
     "Conflict",
     "CorruptData",
@@ -53,6 +57,7 @@ __all__ = [
     "RedisBackend",
     "StoreBusy",
     "StoreUnavailable",
+    "Transaction",
     "UnknownField",
     "Unsupported",
     "connect",

@@ -6,11 +6,14 @@ import asyncio
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._flow import Ask, Done, Flow, advance
 from ._retry import Lost, delay
 from .errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from . import _redis
 
 T = TypeVar("T")
 
@@ -23,9 +26,9 @@ class AsyncRunner:
 
         self.make_client = make_client
         self._link_to = _redis.async_link_to
-        self._first = self._link_to(make_client())
-        if not _redis.is_asyncio(self._first.client):
-            raise TypeError(f"{type(self._first.client).__name__} is no asyncio client; RedisBackend takes it")
+        first = self._link_to(make_client())
+        self._unused: Any = first
+        self._where = first.where
         self._links: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
         self.closed = False
         self.trips = 0
@@ -33,7 +36,7 @@ class AsyncRunner:
     @property
     def where(self) -> str:
         """The server, without credentials."""
-        return self._first.where
+        return self._where
 
     @property
     def client(self) -> Any:
@@ -44,7 +47,10 @@ class AsyncRunner:
         loop = asyncio.get_running_loop()
         link = self._links.get(loop)
         if link is None:
-            link = self._links[loop] = self._link_to(self.make_client()) if self._links else self._first
+            for ended in [each for each in self._links if each.is_closed()]:
+                del self._links[ended]  # its connections hold it, so no collection would
+            link = self._links[loop] = self._unused or self._link_to(self.make_client())
+            self._unused = None
         return link
 
     async def run(self, flow: Flow[T]) -> T:
@@ -72,6 +78,18 @@ class AsyncRunner:
             except Lost as lost:
                 await asyncio.sleep(delay(lost, ask, attempt, time.monotonic() - started))
                 attempt += 1
+
+    def refuse_slots(self, keys: list[str]) -> None:
+        """Refuse keys that a cluster has in different slots."""
+        from . import _redis
+
+        _redis.refuse_slots(self.client, keys)
+
+    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> _redis.AsyncLease:
+        """Return a lock on a key, not held yet."""
+        from . import _redis
+
+        return _redis.AsyncLease(self.client, key, lease_seconds, wait_seconds)
 
     async def close(self, *, own: bool) -> None:
         """Run nothing more. Close the running loop's client if it is our `own`; others ended with their loops."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar, cast
 
 from pydantic import BaseModel
@@ -10,9 +14,13 @@ from pydantic import BaseModel
 from . import _stores
 from ._async import AsyncRunner
 from ._async_collection import AsyncObjects
+from ._async_transaction import AsyncTransaction
 from ._flow import Flow
 from ._schema import Schema, compile_schema
 from ._space import Space, Spaces
+from ._transactions import Parts
+from ._writes import CONFLICT_SECONDS, jitter
+from .errors import Conflict
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -46,7 +54,11 @@ class AsyncRedisBackend:
 
     @classmethod
     def _of(cls, store: _stores.Store, prefix: str) -> Self:
-        backend = cls(store.open(), prefix)
+        try:
+            backend = cls(store.open(), prefix)
+        except BaseException:  # a prefix or a URL that is refused must not leave an embedded server running
+            store.close()
+            raise
         backend.url, backend._store = store.url, store
         backend._runner.make_client = store.open
         return backend
@@ -84,6 +96,34 @@ class AsyncRedisBackend:
         """Run a flow to its end: what every operation goes through."""
         return await self._runner.run(flow)
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[AsyncTransaction, None]:
+        """Read and change several objects, and commit all of it in one step when the block ends, or nothing.
+
+        See `RedisBackend.transaction`; here `tx.edit` and `tx.get` are awaited.
+        """
+        parts = Parts(self._runner.refuse_slots)
+        yield AsyncTransaction(self, parts)
+        await self.run(parts.commit())
+
+    async def transact(self, change: Callable[[AsyncTransaction], Awaitable[T]]) -> T:
+        """Run `change` in a transaction, again after each conflict for 5 seconds, and return what it returns."""
+        deadline = time.monotonic() + CONFLICT_SECONDS
+        while True:
+            try:
+                async with self.transaction() as tx:
+                    result = await change(tx)
+            except Conflict:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(jitter())
+            else:
+                return result
+
+    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any:
+        """Return a lock on a key, not held yet; `Objects.lock` is the way to use one."""
+        return self._runner.lease(key, lease_seconds, wait_seconds)
+
     def pickled(self, space: Space, id: str) -> tuple[Any, ...]:
         """Return what pickle keeps of a live object: model, name, id, and this store's URL without credentials."""
         if self.url is None:
@@ -108,7 +148,7 @@ class AsyncRedisBackend:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<AsyncRedisBackend {self._runner.where}>"
+        return f"<AsyncRedisBackend {self.url or self._runner.where}>"
 
 
 def connect_async(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
-from . import _arguments, _bulk, _objects
-from ._async_live import AsyncBackend, AsyncDObject, AsyncFieldHandle
+from . import _arguments, _bulk, _edits, _lock, _objects, _writes
+from ._async_handles import AsyncFieldHandle
+from ._async_live import AsyncBackend, AsyncDObject
 from ._bulk import Fault
 from ._changes import Change
 from ._space import Id, Space
@@ -127,7 +128,18 @@ class AsyncObjects(Generic[M]):
             NotFound: there is no such object.
             UnknownField, ValidationError: nothing was sent.
         """
-        await self._backend.run(_objects.write(self._space, self.id_of(id), _arguments.changes(changes)))
+        await self._backend.run(_writes.write(self._space, self.id_of(id), _arguments.changes(changes)))
+
+    @asynccontextmanager
+    async def edit(self, id: Id | AsyncDObject) -> AsyncGenerator[M, None]:
+        """Give a draft, and commit what the block changes in one step when it ends; see `Objects.edit`."""
+        draft = await self._backend.run(_edits.open_edit(self._space, self.id_of(id)))
+        yield cast(M, draft)
+        await self._backend.run(_edits.commit_edit(draft))
+
+    async def mutate(self, id: Id | AsyncDObject, change: Callable[[M], object]) -> M:
+        """Commit what `change` does to a draft, again after each conflict, and return a snapshot of it."""
+        return cast(M, await self._backend.run(_edits.mutate(self._space, self.id_of(id), change)))
 
     async def delete(self, id: Id | AsyncDObject) -> bool:
         """Delete the object; return whether it was there. One round trip: `DEL`."""
@@ -136,6 +148,34 @@ class AsyncObjects(Generic[M]):
     async def exists(self, id: Id | AsyncDObject) -> bool:
         """Return whether the object is there. One round trip: `EXISTS`."""
         return await self._backend.run(_objects.exists(self._space, self.id_of(id)))
+
+    @asynccontextmanager
+    async def lock(
+        self, id: Id | AsyncDObject, *, lease_seconds: float = 10.0, wait_seconds: float = 10.0
+    ) -> AsyncGenerator[None, None]:
+        """Hold a lock beside the object, for what no single write can do; it hinders nobody who does not ask for it.
+
+        redis-py's lock (`SET NX PX` and scripts), with a lease that a task extends while the block runs: it ends by
+        itself when this process dies. On one server it is safe; a failover can give it away.
+
+        Args:
+            lease_seconds: after how long without an extension it ends.
+            wait_seconds: how long to wait for another holder.
+
+        Raises:
+            Conflict: another holder kept it for `wait_seconds`, or, after the block, the lease was lost while it ran.
+        """
+        chosen = self.id_of(id)
+        lease = self._backend.lease(self._space.sub_key("lock", chosen), lease_seconds, wait_seconds)
+        if not await lease.acquire():
+            raise _lock.taken(self._space, chosen, wait_seconds)
+        async with _lock.kept_async(lease, lease_seconds):
+            try:
+                yield
+            finally:
+                held = await lease.release()
+        if not held:
+            raise _lock.lost(self._space, chosen)
 
     # ---- time to live
 

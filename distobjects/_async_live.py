@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from . import _objects
+from ._containers import ATOMS, FrozenRoot, wrap
 from ._flow import Flow
 from ._schema import IDENTITY
 from ._space import Space
@@ -18,6 +19,7 @@ class AsyncBackend(Protocol):
     """What a live object needs of its backend."""
 
     async def run(self, flow: Flow[T]) -> T: ...
+    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any: ...
     def pickled(self, space: Space, id: str) -> tuple[Any, ...]: ...
 
 
@@ -41,10 +43,17 @@ class AsyncDObject:
     def __getattr__(self, name: str) -> Awaitable[Any]:
         schema = self._space.schema
         if name in schema.fields:
-            return self._backend.run(_objects.read(self._space, self._id, name))
+            return self._read(name)
         if name == IDENTITY and schema.identity:
             return _ready(schema.identity_of(self._id))
         raise schema.unknown(name)
+
+    async def _read(self, name: str) -> Any:
+        value = await self._backend.run(_objects.read(self._space, self._id, name))
+        if type(value) in ATOMS:
+            return value
+        way_out = f"write it with `await objects.field(live, F({self._space.schema.name}).{name}).update(...)`"
+        return wrap(FrozenRoot(way_out), (), None, value)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in self._space.schema.fields:
@@ -81,23 +90,3 @@ class AsyncDObject:
 
 async def _ready(value: T) -> T:
     return value
-
-
-class AsyncFieldHandle(Generic[V]):
-    """A handle on one field, from `AsyncObjects.field`; the twin of `FieldHandle`."""
-
-    __slots__ = ("_backend", "_id", "_name", "_space")
-
-    def __init__(self, backend: AsyncBackend, space: Space, id: str, name: str) -> None:
-        self._backend = backend
-        self._space = space
-        self._id = id
-        self._name = name
-
-    async def get(self) -> V:
-        """Read the field. One round trip: `HGET`; a second where the reply is nil."""
-        return cast(V, await self._backend.run(_objects.read(self._space, self._id, self._name)))
-
-    async def set(self, value: V) -> None:
-        """Validate and write the field. One round trip; two for a cross-field model."""
-        await self._backend.run(_objects.write(self._space, self._id, {self._name: cast(Any, value)}))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import weakref
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Self, TypeVar, cast
 
 from pydantic import BaseModel
@@ -13,6 +16,10 @@ from ._flow import Flow
 from ._schema import Schema, compile_schema
 from ._space import Space, Spaces
 from ._sync import Runner
+from ._transaction import Transaction
+from ._transactions import Parts
+from ._writes import CONFLICT_SECONDS, jitter
+from .errors import Conflict
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -47,7 +54,11 @@ class RedisBackend:
 
     @classmethod
     def _of(cls, store: _stores.Store, prefix: str) -> Self:
-        backend = cls(store.open(), prefix)
+        try:
+            backend = cls(store.open(), prefix)
+        except BaseException:  # a prefix or a URL that is refused must not leave an embedded server running
+            store.close()
+            raise
         backend.url, backend._store = store.url, store
         return backend
 
@@ -78,6 +89,54 @@ class RedisBackend:
         """Run a flow to its end: what every operation goes through."""
         return self._runner.run(flow)
 
+    @contextmanager
+    def transaction(self) -> Generator[Transaction, None, None]:
+        """Read and change several objects, and commit all of it in one step when the block ends, or nothing.
+
+        A round trip for each object that is read, and one script. Nothing is written when the block raises.
+
+        Raises:
+            Conflict: an object that was read or edited has been changed meanwhile; `transact` retries.
+            NotFound, AlreadyExists: an object has been deleted, or created, meanwhile.
+            ValueError: on a Cluster, two objects are in different slots; nothing was sent.
+
+        Example:
+            >>> from distobjects import connect
+            >>> from pydantic import BaseModel, Field
+            >>> class Account(BaseModel):
+            ...     balance: int = Field(default=10, ge=0)
+            >>> db = connect("memory://")
+            >>> accounts = db.objects(Account)
+            >>> a, b = accounts.create(Account()), accounts.create(Account())
+            >>> with db.transaction() as tx:
+            ...     payer, payee = tx.edit(accounts, a), tx.edit(accounts, b)
+            ...     payer.balance -= 3
+            ...     payee.balance += 3
+            >>> a.balance, b.balance
+            (7, 13)
+        """
+        parts = Parts(self._runner.refuse_slots)
+        yield Transaction(self, parts)
+        self.run(parts.commit())
+
+    def transact(self, change: Callable[[Transaction], T]) -> T:
+        """Run `change` in a transaction, again after each conflict for 5 seconds, and return what it returns."""
+        deadline = time.monotonic() + CONFLICT_SECONDS
+        while True:
+            try:
+                with self.transaction() as tx:
+                    result = change(tx)
+            except Conflict:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(jitter())
+            else:
+                return result
+
+    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any:
+        """Return a lock on a key, not held yet; `Objects.lock` is the way to use one."""
+        return self._runner.lease(key, lease_seconds, wait_seconds)
+
     def pickled(self, space: Space, id: str) -> tuple[Any, ...]:
         """Return what pickle keeps of a live object: model, name, id, and this store's URL without credentials."""
         if self.url is None:
@@ -102,7 +161,7 @@ class RedisBackend:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<RedisBackend {self._runner.where}>"
+        return f"<RedisBackend {self.url or self._runner.where}>"
 
 
 def connect(

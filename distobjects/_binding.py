@@ -1,12 +1,11 @@
-"""What a class of live objects is bound to, and the descriptors that turn attribute access into commands."""
+"""What a class of live objects is bound to."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from . import _objects
 from ._flow import Flow
-from ._schema import IDENTITY, Schema
+from ._schema import Schema
 from ._space import Space
 
 T = TypeVar("T")
@@ -17,6 +16,7 @@ class Backend(Protocol):
 
     def run(self, flow: Flow[T]) -> T: ...
     def space(self, schema: Schema, name: str | None) -> Space: ...
+    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any: ...
     def pickled(self, space: Space, id: str) -> tuple[Any, ...]: ...
 
 
@@ -38,32 +38,3 @@ class Bound(Protocol):
 
     _binding: Binding
     _id: str
-
-
-class LiveField:
-    """One field: reading it is `HGET`, assigning it is validate and write."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, live: Bound | None, owner: type) -> Any:
-        if live is None:
-            return self
-        backend, space, creating = live._binding
-        return backend.run(_objects.read(space, live._id, self.name, lenient=creating))
-
-    def __set__(self, live: Bound, value: object) -> None:
-        backend, space, creating = live._binding
-        backend.run(_objects.write(space, live._id, {self.name: value}, creating=creating))
-
-
-class LiveIdentity:
-    """The model's `id` field: decoded from the key, never stored, never assigned. No I/O."""
-
-    def __get__(self, live: Bound | None, owner: type) -> Any:
-        return self if live is None else live._binding.space.schema.identity_of(live._id)
-
-    def __set__(self, live: Bound, value: object) -> None:
-        raise live._binding.space.schema.unknown(IDENTITY)

@@ -10,6 +10,7 @@ None is `null`; in a nullable text or bytes field, a value that is `null` or beg
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,9 +31,10 @@ from pydantic import (
 )
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.fields import FieldInfo
+from pydantic.types import PathType
 from pydantic_core import SchemaSerializer, SchemaValidator
 
-from ._roundtrip import Lossy, is_exact, json_shapes, refuse, same
+from ._roundtrip import Lossy, is_encoded, is_exact, json_shapes, refuse, same, walk
 
 Kind = Literal["text", "bytes", "float", "json"]
 
@@ -53,9 +55,14 @@ _OUTWARD = frozenset(
     "protected_namespaces validate_default schema_generator".split()
 )
 # Run on write, through the model; what they made of the value is what is stored, so a read does not run them again.
-_VALIDATORS = (AfterValidator, BeforeValidator, WrapValidator, PlainValidator)
+# PathType asks the file system of one host.
+_VALIDATORS = (AfterValidator, BeforeValidator, WrapValidator, PlainValidator, PathType)
 # Shape what leaves towards the user, never what is stored.
 _SERIALIZERS = (PlainSerializer, WrapSerializer)
+# Python reads no longer number, and pydantic neither.
+_LONGEST_NUMBER = 4300
+# What pydantic writes in place of a lone surrogate in the key of a dict.
+_REPLACEMENT = "\ufffd".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +73,22 @@ class Codec:
         encode: a validated value to bytes; raises `Lossy`.
         decode: bytes to a value; raises ValueError, TypeError, ArithmeticError or RecursionError.
         validate: check a value against the type and its constraints alone, without the model's own validators.
+        revalidate: the same, into nested models too, which may have been changed since they were made.
+        reopen: a validated value to what the validation accepts: another value for Json and the Base64 types.
         kind: the layout, as at the head of this file.
+        summable: what a script can add up and judge: "int" or "float", else None.
+        bounds: of a summable int: `ge`, `gt`, `le`, `lt`.
         secret: its value must show up in no message.
     """
 
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
     validate: Callable[[Any], Any]
+    revalidate: Callable[[Any], Any]
+    reopen: Callable[[Any], Any]
     kind: Kind
+    summable: Literal["int", "float"] | None
+    bounds: Mapping[str, int]
     secret: bool
 
 
@@ -88,7 +103,7 @@ def is_original(info: FieldInfo) -> bool:
 
 def has_validators(info: FieldInfo) -> bool:
     """Say whether the field's annotation carries functional validators."""
-    return any(isinstance(item, _VALIDATORS) for item in info.metadata)
+    return any(isinstance(item, _VALIDATORS) for item in info.metadata) or _bare(info.annotation) != info.annotation
 
 
 def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
@@ -100,25 +115,67 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
     schema, core_config, definitions = _core_schema(info, config)
     secret = _secret(info.annotation)
     whole = {"type": "definitions", "schema": schema, "definitions": definitions} if definitions else schema
-    refuse(whole, info.annotation, secret=secret is not None)
+    refuse(whole, _bare(info.annotation), secret=secret is not None)
+    inner = unwrapped(schema)
+    encoded = inner["type"] != "json" and is_encoded(inner)
+    if any(is_encoded(node) and node is not inner for node in walk(whole)):
+        raise Lossy("Json and Base64 inside of another type would be decoded anew at each change; hold the plain value")
     shapes = json_shapes(whole)
     nullable = "null" in shapes and not is_original(info)
-    kind = _kind(schema, shapes, secret)
+    # A root model or an enum may hide the null inside of a value, where only JSON keeps it apart from None.
+    hides_null = (inner.get("root_model") or inner["type"] == "enum") and "null" in json_shapes(
+        {"type": "definitions", "schema": inner, "definitions": definitions}
+    )
+    kind = "json" if hides_null else _kind(inner["schema"] if encoded else inner, shapes, secret)
     validator, serializer = _build(whole, core_config)
+    reopen = functools.partial(serializer.to_python, round_trip=True) if is_encoded(inner) else _unchanged
     encode, decode = _PAIRS[kind](validator, serializer)
+    if kind == "json":
+        encode = _guarded(encode, decode)
+    if encoded:
+        encode = _reopened(reopen)
     if secret is not None:
         encode = _encode_secret
     if nullable and kind in ("text", "bytes"):
         encode, decode = _escaped(encode, decode)
+    validate = revalidate = validator.validate_python
     if secret is None and not is_exact(whole):
         encode = _verified(encode, decode)
+        revalidate = _build(_doubting(whole), core_config)[0].validate_python
     _probe(schema, encode, decode)
-    return Codec(encode, decode, validator.validate_python, kind, secret is not None)
+    summable, bounds = _summable(inner)
+    return Codec(encode, decode, validate, revalidate, reopen, kind, summable, bounds, secret is not None)
+
+
+_BOUNDS = frozenset({"ge", "gt", "le", "lt"})
+
+
+def _summable(schema: dict[str, Any]) -> tuple[Literal["int", "float"] | None, Mapping[str, int]]:
+    """Say what a script may add up: ints with bounds that a double holds exactly, floats without any."""
+    limits = {name: value for name, value in schema.items() if name not in ("type", "strict", "metadata", "ref")}
+    if schema["type"] == "float" and limits.keys() <= {"allow_inf_nan"}:
+        return "float", {}
+    small = all(type(value) is int and abs(value) < 2**53 for value in limits.values())
+    return ("int", limits) if schema["type"] == "int" and limits.keys() <= _BOUNDS and small else (None, {})
+
+
+def _doubting(node: Any) -> Any:
+    """Copy a core schema so that instances of nested models and dataclasses are validated again."""
+    if isinstance(node, dict):
+        tree = cast(dict[str, Any], node)
+        copy = {name: value if name in ("metadata", "config") else _doubting(value) for name, value in tree.items()}
+        if copy.get("type") in ("model", "dataclass"):
+            copy["revalidate_instances"] = "always"
+        return copy
+    if isinstance(node, (list, tuple)):
+        items = [_doubting(item) for item in cast(list[Any], node)]
+        return items if isinstance(node, list) else tuple(items)
+    return node
 
 
 def _core_schema(info: FieldInfo, config: ConfigDict) -> tuple[dict[str, Any], Any, list[dict[str, Any]]]:
     """Return pydantic's own schema of the field, read off a bare model: same configuration, no decorators."""
-    annotation: Any = info.annotation
+    annotation: Any = _bare(info.annotation)
     for item in info.metadata:
         if not isinstance(item, (*_VALIDATORS, *_SERIALIZERS)):
             annotation = Annotated[annotation, item]
@@ -133,7 +190,27 @@ def _core_schema(info: FieldInfo, config: ConfigDict) -> tuple[dict[str, Any], A
     definitions: list[dict[str, Any]] = []
     if schema["type"] == "definitions":
         definitions, schema = schema["definitions"], schema["schema"]
+    if schema["type"] == "definition-ref":
+        raise Lossy("Self names no class from the store's side; write the model's own name")
     return schema["schema"]["fields"]["value"]["schema"], schema["config"], definitions
+
+
+def _bare(annotation: Any) -> Any:
+    """Leave out validators and serializers: those of the whole annotation and of a union's arms."""
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return Union[tuple(map(_bare, get_args(annotation)))]  # noqa: UP007  # made of arms that are not spelled here
+    if origin is not Annotated:
+        return annotation
+    bare = _bare(get_args(annotation)[0])
+    for item in annotation.__metadata__:
+        if not isinstance(item, (*_VALIDATORS, *_SERIALIZERS)):
+            bare = Annotated[bare, item]
+    return bare
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 def _known(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,8 +246,7 @@ def _build(schema: dict[str, Any], config: Any) -> tuple[SchemaValidator, Schema
         return SchemaValidator(**build), SchemaSerializer(**build)
 
 
-def _kind(schema: dict[str, Any], shapes: frozenset[str], secret: type | None) -> Kind:
-    inner = unwrapped(schema)
+def _kind(inner: dict[str, Any], shapes: frozenset[str], secret: type | None) -> Kind:
     if inner["type"] == "bytes" or secret is SecretBytes:
         return "bytes"
     if shapes - {"null"} == frozenset({"string"}):
@@ -250,6 +326,14 @@ _PAIRS: Mapping[Kind, Callable[[SchemaValidator, SchemaSerializer], tuple[Encode
 }
 
 
+def _reopened(reopen: Callable[[Any], Any]) -> Encode:
+    def encode(value: Any) -> bytes:
+        given: str | bytes = reopen(value)
+        return given if isinstance(given, bytes) else given.encode()
+
+    return encode
+
+
 def _encode_secret(value: Any) -> bytes:
     shown: str | bytes = value.get_secret_value()
     return shown if isinstance(shown, bytes) else shown.encode()
@@ -272,6 +356,17 @@ def _escaped(encode: Encode, decode: Decode) -> tuple[Encode, Decode]:
     return encode_nullable, decode_nullable
 
 
+def _guarded(encode: Encode, decode: Decode) -> Encode:
+    """Check what JSON writes and does not read back, where the bytes give reason to."""
+    verified = _verified(encode, decode)
+
+    def encode_guarded(value: Any) -> bytes:
+        raw = encode(value)
+        return verified(value) if len(raw) > _LONGEST_NUMBER or _REPLACEMENT in raw else raw
+
+    return encode_guarded
+
+
 def _verified(encode: Encode, decode: Decode) -> Encode:
     """Refuse a value whose bytes would not come back the same, such as a subclass with fields of its own.
 
@@ -282,7 +377,7 @@ def _verified(encode: Encode, decode: Decode) -> Encode:
         try:
             raw = encode(value)
             back = decode(raw)
-        except (ValueError, TypeError) as error:
+        except Exception as error:  # whatever a validator of a nested model raises
             raise Lossy(f"{type(value).__name__} cannot be stored so that it comes back the same") from error
         if not same(value, back):
             raise Lossy(f"{type(value).__name__} would come back changed, as {type(back).__name__}")
@@ -297,7 +392,7 @@ def _probe(schema: dict[str, Any], encode: Encode, decode: Decode) -> None:
     for value in inner.get("members", inner.get("expected", ())):
         try:
             survives = same(decode(encode(value)), value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, LookupError):
             survives = False
         if not survives:
             raise Lossy(f"its value {value!r} would not come back the same")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Generic, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
-from . import _arguments, _bulk, _objects
+from . import _arguments, _bulk, _edits, _lock, _objects, _writes
 from ._binding import Backend, Binding
 from ._bulk import Fault
 from ._changes import Change
@@ -128,7 +128,45 @@ class Objects(Generic[M]):
             NotFound: there is no such object.
             UnknownField, ValidationError: nothing was sent.
         """
-        self._backend.run(_objects.write(self._space, self.id_of(id), _arguments.changes(changes)))
+        self._backend.run(_writes.write(self._space, self.id_of(id), _arguments.changes(changes)))
+
+    @contextmanager
+    def edit(self, id: Id | M) -> Generator[M, None, None]:
+        """Give a draft, and commit what the block changes in one step when it ends. Two round trips: a read, a script.
+
+        The draft is local. What is assigned is validated at once, rules across fields at the end. Nothing is written
+        when the block raises, or changes nothing.
+
+        Raises:
+            Conflict: somebody else has changed a field that the block read or changed; `mutate` retries.
+            NotFound: there is no such object, or it has been deleted meanwhile.
+
+        Example:
+            >>> from distobjects import connect
+            >>> from pydantic import BaseModel
+            >>> class Span(BaseModel):
+            ...     low: int = 0
+            ...     high: int = 9
+            >>> spans = connect("memory://").objects(Span)
+            >>> span = spans.create(Span())
+            >>> with spans.edit(span) as draft:
+            ...     draft.low, draft.high = draft.high, draft.high + 9
+            >>> spans.get(span)
+            Span(low=9, high=18)
+        """
+        draft = self._backend.run(_edits.open_edit(self._space, self.id_of(id)))
+        yield cast(M, draft)
+        self._backend.run(_edits.commit_edit(draft))
+
+    def mutate(self, id: Id | M, change: Callable[[M], object]) -> M:
+        """Commit what `change` does to a draft, again after each conflict, and return a snapshot of it.
+
+        Two round trips: a read and a script; as many again for each conflict.
+
+        Raises:
+            Conflict: others kept changing it for 5 seconds; nothing was written.
+        """
+        return cast(M, self._backend.run(_edits.mutate(self._space, self.id_of(id), change)))
 
     def delete(self, id: Id | M) -> bool:
         """Delete the object; return whether it was there. One round trip: `DEL`."""
@@ -140,6 +178,34 @@ class Objects(Generic[M]):
 
     def __contains__(self, id: Id | M) -> bool:
         return self.exists(id)
+
+    @contextmanager
+    def lock(
+        self, id: Id | M, *, lease_seconds: float = 10.0, wait_seconds: float = 10.0
+    ) -> Generator[None, None, None]:
+        """Hold a lock beside the object, for what no single write can do; it hinders nobody who does not ask for it.
+
+        redis-py's lock (`SET NX PX` and scripts), with a lease that a thread extends while the block runs: it ends by
+        itself when this process dies. On one server it is safe; a failover can give it away.
+
+        Args:
+            lease_seconds: after how long without an extension it ends.
+            wait_seconds: how long to wait for another holder.
+
+        Raises:
+            Conflict: another holder kept it for `wait_seconds`, or, after the block, the lease was lost while it ran.
+        """
+        chosen = self.id_of(id)
+        lease = self._backend.lease(self._space.sub_key("lock", chosen), lease_seconds, wait_seconds)
+        if not lease.acquire():
+            raise _lock.taken(self._space, chosen, wait_seconds)
+        with _lock.kept(lease, lease_seconds):
+            try:
+                yield
+            finally:
+                held = lease.release()
+        if not held:
+            raise _lock.lost(self._space, chosen)
 
     # ---- time to live
 

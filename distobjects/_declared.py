@@ -10,7 +10,8 @@ from pydantic import Field, create_model
 from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
 
-from ._binding import Backend, Binding, LiveField
+from ._binding import Backend, Binding
+from ._live_fields import LiveField
 from ._schema import compile_schema
 from .errors import InvalidModel
 from .fields import Marker
@@ -30,16 +31,18 @@ def declare(cls: type, taken: frozenset[str]) -> Binding | None:
     Raises:
         InvalidModel: a field cannot be stored, or has a name that is taken.
     """
-    try:
-        own = _own_fields(cls)
-    except (NameError, PydanticUndefinedAnnotation):
-        return None
-    for name in own:
-        if name in taken:
-            raise InvalidModel(model=cls.__name__, field=name, reason=f"DObject itself has {name!r}; rename the field")
-    type.__setattr__(cls, "_declared", own)
-    for name in own:
-        type.__setattr__(cls, name, LiveField(name))
+    if "_declared" not in vars(cls):
+        try:
+            own = _own_fields(cls)
+        except (NameError, PydanticUndefinedAnnotation):
+            return None
+        for name in own:
+            if name in taken:
+                reason = f"DObject itself has {name!r}; rename the field"
+                raise InvalidModel(model=cls.__name__, field=name, reason=reason)
+        type.__setattr__(cls, "_declared", own)
+        for name in own:
+            type.__setattr__(cls, name, LiveField(name))
     backend = _backend(cls)
     if backend is None:
         return None
@@ -47,6 +50,7 @@ def declare(cls: type, taken: frozenset[str]) -> Binding | None:
     for base in reversed(cls.__mro__):
         declared.update(vars(base).get("_declared", {}))
     model: Any = create_model(cls.__name__, __module__=cls.__module__, **declared)
+    model.__qualname__ = cls.__qualname__  # what tells two classes of one name apart
     schema = compile_schema(model)
     key_space = getattr(vars(cls).get("Meta"), "key_space", None) or cls.__name__
     space = backend.space(schema, key_space)
@@ -61,12 +65,21 @@ def _own_fields(cls: type) -> Declared:
         for name in annotated
         if typing.get_origin(hints[name]) is not typing.ClassVar and hints[name] is not typing.ClassVar
     }
-    for name, value in vars(cls).items():
+    for name, value in {**_of_mixins(cls), **vars(cls)}.items():
         if isinstance(value, Marker):
             own[name] = (value.stored_as(), Field(default=None))
+        elif type(value).__name__ == "PydanticDescriptorProxy":  # of field_validator, computed_field, ...
+            reason = f"{name!r} has a decorator of pydantic's, which works in a BaseModel only; use objects(Model)"
+            raise InvalidModel(model=cls.__name__, reason=reason)
         elif isinstance(value, FieldInfo) and name not in own:
             raise InvalidModel(model=cls.__name__, field=name, reason="a Field() needs an annotation beside it")
     return own
+
+
+def _of_mixins(cls: type) -> dict[str, Any]:
+    """Return the markers of bases that are no `DObject`, which have live fields in their place by now."""
+    bases = reversed(cls.__mro__[1:])
+    return {name: value for base in bases for name, value in vars(base).items() if isinstance(value, Marker)}
 
 
 def _backend(cls: type) -> Backend | None:

@@ -4,17 +4,18 @@ It listens on a Unix socket only and keeps its data in an append-only file, of w
 lose the last second, and the death of a process nothing. This file must never import redis, and at import it does
 nothing. The protocol, between processes that may die at any instruction:
 
-1. Who joins, leaves or starts holds `start.lock` meanwhile, exclusively. So exactly one of many starts the server,
-   and who joins during a shutdown waits until the old server is gone: a dying one may still answer PING.
-2. Every user holds `users.lock`, shared, on an open file of its own, for as long as it uses the server.
-3. The server holds `server.lock`, exclusively, on an open file that it inherits. A free lock means that none lives;
-   a process id could have been reused or be a zombie, and a socket's file outlives its server.
+1. Every user holds `users.lock`, shared, on an open file of its own, for as long as it uses the server.
+2. The server holds `server.lock`, exclusively, on an open file that it inherits from the user that started it. Who
+   takes that lock is the one to start a server: one at a time, with no moment between election and life. It tells
+   whether a server lives; a process id could be reused or be a zombie's, and a socket's file outlives its server.
+3. No answer and `server.lock` is free: take it and start a server. Not free: one starts, loads, stops or is slow;
+   wait, never start a second.
 4. A user that leaves makes its `users.lock` exclusive. Where that succeeds it was the last: it sends SHUTDOWN and
-   waits, still under rule 1, until `server.lock` is free.
-5. No answer and `server.lock` is free: start a server. Not free: it is slow, or loads; wait, never start a second.
-6. A fork shares open files and with them their locks, so a child would leave along with its parent. Therefore each
+   keeps the lock until `server.lock` is free. So who joins meanwhile waits at rule 1 until the old server is gone,
+   which while it stops might still answer.
+5. A fork shares open files and with them their locks, so a child would leave along with its parent. Therefore each
    fork opens `users.lock` once more beforehand, and the child keeps that one.
-7. The kernel drops the locks of the dead, so no crash leaves a lock to clean up, and no lock file is ever removed. A
+6. The kernel drops the locks of the dead, so no crash leaves a lock to clean up, and no lock file is ever removed. A
    user that ran no exit code (SIGKILL, SIGTERM unhandled, `os._exit`) did not apply rule 4: where it was the last, its
    server stays, idle, until a later user adopts it and leaves.
 """
@@ -34,8 +35,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager, nullcontext
-from functools import cache
+from contextlib import ExitStack, contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 from .errors import StoreUnavailable, Unsupported
@@ -47,9 +48,12 @@ _POLL_SECONDS = 0.005
 _MAX_LOG_BYTES = 1_000_000
 _MAX_SOCKET_BYTES = 100  # the kernel's limit is 103 on macOS and 107 on Linux
 
-# All known to Redis 6.2. The log is the output, so that a loader's or a wrapper's last words are in there too.
-_OPTIONS = ["--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--save", ""]
-_OPTIONS += ["--appendonly", "yes", "--appendfsync", "everysec"]
+# All known to Redis 6.2. Nothing in RDB format: Redis and Valkey, or an older version, do not read each other's. No
+# logfile: the log is the output, so that a loader's or a wrapper's last words are in there too.
+_OPTIONS = (
+    *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--save", ""),
+    *("--appendonly", "yes", "--appendfsync", "everysec", "--aof-use-rdb-preamble", "no"),
+)
 
 # Held while this process joins, leaves or forks: no fork may copy a lock that is half taken. Reentrant, for a garbage
 # collection or a signal may close one embedded server while another is being opened.
@@ -78,7 +82,7 @@ class Embedded:
         if not self.holders:
             raise StoreUnavailable(f"{self} was closed by this process; open it again")
         if not _is_ready(_ask(self.socket, b"PING", _PING_SECONDS)):
-            with _lock, self._electing():
+            with _lock:
                 self._bring_up()
 
     def close(self) -> None:
@@ -88,28 +92,26 @@ class Embedded:
             StoreUnavailable: the server cannot stop, say because the disk is full; it goes on.
         """
         with _lock:
-            self.holders = max(self.holders - 1, 0)
-            if not self.holders and self.directory in _open:
-                self.leave()
+            if self.holders:
+                self.holders -= 1
+                if not self.holders:
+                    self.leave()
 
     def join(self) -> None:
         """Become a user, of the server that lives or of a new one."""
-        with self._electing():
-            self._users = self._claim()
-            try:
-                self._bring_up()
-            except BaseException:
-                os.close(self._users)
-                raise
+        self._users = self._claim()
+        try:
+            self._bring_up()
+        except BaseException:
+            os.close(self._users)
+            raise
 
     def leave(self) -> None:
         """Be a user no more, and stop the server if that was the last."""
         del _open[self.directory]
         try:
-            # A temporary directory may be removed before us; then nobody else can join either.
-            with self._electing() if self.directory.is_dir() else nullcontext():
-                if _flock(self._users, exclusive=True, wait=False):
-                    self._shut_down()
+            if _flock(self._users, exclusive=True, wait=False):
+                self._shut_down()
         finally:
             os.close(self._users)
 
@@ -131,14 +133,12 @@ class Embedded:
     def _claim(self) -> int:
         """Return a new open file that counts as a user."""
         claim = _open_private(self.directory / "users.lock")
-        _flock(claim, exclusive=False)
+        try:
+            _flock(claim, exclusive=False)
+        except BaseException:
+            os.close(claim)
+            raise
         return claim
-
-    @contextmanager
-    def _electing(self) -> Generator[None]:
-        with _lock_file(self.directory / "start.lock") as lock:
-            _flock(lock, exclusive=True)
-            yield
 
     def _bring_up(self) -> None:
         """Return once a server answers: the one that lives, or a new one."""
@@ -214,17 +214,18 @@ class Embedded:
     def _shut_down(self) -> None:
         if reply := _ask(self.socket, b"SHUTDOWN", _STOP_SECONDS):
             raise StoreUnavailable(f"{self} cannot stop and goes on: {reply.decode(errors='replace').strip()!r}")
-        child = _children.pop(self.directory, None)
+        child = _children.get(self.directory)
         gone = self._is_gone
         if child is not None and child.poll() is None:
             if not self.directory.is_dir():
-                child.terminate()  # says the same as SHUTDOWN, which went astray: the socket is gone with the directory
+                child.terminate()  # SHUTDOWN went astray: a temporary directory was removed, and the socket with it
             gone = lambda: child.poll() is not None  # noqa: E731
         end = time.monotonic() + _STOP_SECONDS
         while not gone():
             if time.monotonic() > end:
                 raise StoreUnavailable(f"{self} has not stopped for {_STOP_SECONDS:g} s; see server.log there")
             time.sleep(_POLL_SECONDS)
+        _children.pop(self.directory, None)
 
     def _is_gone(self) -> bool:
         with _lock_file(self.directory / "server.lock") as lock:
@@ -318,7 +319,7 @@ def _make_private(directory: Path) -> None:
     with _readable(directory):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if directory.stat().st_mode & 0o077:
-            if any(directory.iterdir()) and not (directory / "start.lock").exists():
+            if any(directory.iterdir()) and not (directory / "users.lock").exists():
                 message = f"{str(directory)!r} holds other files and is open to other users"
                 raise StoreUnavailable(f"{message}; give the embedded server a directory of its own, or chmod 700 it")
             directory.chmod(0o700)
@@ -406,21 +407,24 @@ def _is_ready(reply: bytes) -> bool:
 @cache
 def _hook_process() -> None:
     """Have this process tell us, once, when it forks and when it ends."""
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=partial(_after_fork, child=False),
+        after_in_child=partial(_after_fork, child=True),
+    )
     atexit.register(_close_all)
     _hook_multiprocessing()
 
 
 def _hook_multiprocessing() -> None:
     """Close at the end of multiprocessing's children too: they run its finalizers, and then `os._exit`."""
-    if "multiprocessing.util" in sys.modules:
-        from multiprocessing import util
+    from multiprocessing import util  # 4 ms that only users of an embedded server should pay
 
-        def at_end(_: object = None) -> None:
-            util.Finalize(None, _close_all, exitpriority=-100)  # after its own, which join a child's children
+    def at_end(_: object = None) -> None:
+        util.Finalize(None, _close_all, exitpriority=-100)  # after its own, which join a child's children
 
-        at_end()
-        util.register_after_fork(_close_all, at_end)  # a new child forgets the finalizers, and then runs these
+    at_end()
+    util.register_after_fork(_close_all, at_end)  # a new child forgets the finalizers, and then runs these
 
 
 def _before_fork() -> None:
@@ -429,17 +433,10 @@ def _before_fork() -> None:
         embedded.before_fork()
 
 
-def _after_in_parent() -> None:
-    _after_fork(child=False)
-
-
-def _after_in_child() -> None:
-    _disown()
-    _hook_multiprocessing()
-    _after_fork(child=True)
-
-
 def _after_fork(*, child: bool) -> None:
+    if child:
+        _disown()
+        _hook_multiprocessing()
     try:
         for embedded in _open.values():
             embedded.after_fork(child=child)

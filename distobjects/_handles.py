@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Generic, TypeVar, cast, overload
 
-from . import _objects
+from . import _objects, _writes
 from ._binding import Backend
 from ._space import Space
 
@@ -12,7 +14,10 @@ V = TypeVar("V")
 
 
 class FieldHandle(Generic[V]):
-    """A handle on one field, from `Objects.field`; no I/O until one of its methods is called."""
+    """A handle on one field, from `Objects.field`; no I/O until one of its methods is called.
+
+    What `get` and `update` return are plain values: changing a list that they gave changes nothing that is stored.
+    """
 
     __slots__ = ("_backend", "_id", "_name", "_space")
 
@@ -28,4 +33,38 @@ class FieldHandle(Generic[V]):
 
     def set(self, value: V) -> None:
         """Validate and write the field, as an attribute write does. One round trip; two for a cross-field model."""
-        self._backend.run(_objects.write(self._space, self._id, {self._name: cast(Any, value)}))
+        self._backend.run(_writes.write(self._space, self._id, {self._name: cast(Any, value)}))
+
+    @overload
+    def increment(self: FieldHandle[int], by: int = 1) -> int: ...
+    @overload
+    def increment(self: FieldHandle[float], by: float = 1) -> float: ...
+    @overload
+    def increment(self: FieldHandle[Decimal], by: Decimal | int = 1) -> Decimal: ...
+    def increment(self: FieldHandle[Any], by: Any = 1) -> Any:
+        """Add to a number where it lives and return the sum. One round trip: a script; two more where it cannot judge.
+
+        Raises:
+            ValidationError: a constraint refuses the sum; nothing changed.
+            NotFound: there is no such object.
+        """
+        return self._backend.run(_writes.increment(self._space, self._id, self._name, by))
+
+    def compare_and_set(self, old: V, new: V) -> bool:
+        """Write `new` if the field holds `old`; return whether. Two round trips: a read and a script.
+
+        Raises:
+            ValidationError: the model refuses `new`; nothing has been sent.
+        """
+        return self._backend.run(_writes.compare_and_set(self._space, self._id, self._name, old, new))
+
+    def update(self, change: Callable[[V], V]) -> V:
+        """Write what `change` makes of the value and return it. Two round trips: a read and a script, until it holds.
+
+        Args:
+            change: is called again when somebody else was faster, with what is stored then.
+
+        Raises:
+            Conflict: others kept changing it for 5 seconds; nothing was written.
+        """
+        return cast(V, self._backend.run(_writes.change(self._space, self._id, self._name, change)).value)

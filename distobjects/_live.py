@@ -10,8 +10,9 @@ import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _objects
-from ._binding import Binding, LiveField, LiveIdentity
+from ._binding import Binding
 from ._declared import declare
+from ._live_fields import LiveField, LiveIdentity
 from ._schema import nearest
 from ._space import Id, canonical
 from .errors import InvalidModel, UnknownField

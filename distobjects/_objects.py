@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
 from . import _scripts
-from ._flow import Argument, Command, Flow, Pause, WrongType, ask, reading
-from ._schema import IDENTITY
+from ._flow import Argument, Command, Flow, WrongType, ask, reading
 from ._space import Space
-from .errors import AccessDenied, AlreadyExists, Conflict, CorruptData, NotFound, Unsupported
+from .errors import AlreadyExists, CorruptData, NotFound
 
 T = TypeVar("T")
 
 # HMGET looks every field up by walking a small hash; beyond ten fields one HGETALL is cheaper.
 _HMGET_MOST = 10
-# A cross-field write that finds its object changed is validated anew, for this long; then it is a Conflict.
-_CONFLICT_SECONDS = 5.0
-_LONGEST_PAUSE_SECONDS = 0.01
 
 
 def guarded(space: Space, id: str, flow: Flow[T]) -> Flow[T]:
@@ -40,28 +34,35 @@ def absent(space: Space, id: str) -> NotFound:
 # ---- reading
 
 
-def read(space: Space, id: str, name: str, *, lenient: bool = False) -> Flow[Any]:
+def read(space: Space, id: str, name: str, *, creating: bool = False) -> Flow[Any]:
     """Read one field. One round trip: `HGET`; one more where the reply is nil, to tell why.
 
     Args:
-        lenient: an absent object reads as its defaults (the class form), which costs no second trip.
+        creating: an absent object reads as its defaults (the class form), which costs no second trip.
     """
-    return guarded(space, id, _read(space, id, name, lenient=lenient))
+    _, value = yield from fetch(space, id, name, creating=creating)
+    return value
 
 
-def _read(space: Space, id: str, name: str, *, lenient: bool) -> Flow[Any]:
+def fetch(space: Space, id: str, name: str, *, creating: bool = False) -> Flow[tuple[bytes | None, Any]]:
+    """Read one field as `read` does; return its bytes, None where it is absent, and its value."""
+    return guarded(space, id, _fetch(space, id, name, creating=creating))
+
+
+def _fetch(space: Space, id: str, name: str, *, creating: bool) -> Flow[tuple[bytes | None, Any]]:
     key = space.key(id)
     [raw] = yield from ask(reading("HGET", key, name), label="read")
     if raw is not None:
-        return space.schema.decode(id, name, raw)
+        return raw, space.schema.decode(id, name, raw)
     field = space.schema.fields[name]
     if field.default_reads_others:
-        return (yield from _snapshot_values(space, id))[name]
-    if not lenient:
+        values = yield from _snapshot_values(space, id)
+        return None, values[name]
+    if not creating:
         [there] = yield from ask(reading("EXISTS", key), label="read")
         if not there:
             raise absent(space, id)
-    return space.schema.default(id, name, {})
+    return None, space.schema.default(id, name, {})
 
 
 def read_many(space: Space, id: str, names: Sequence[str]) -> Flow[list[Any]]:
@@ -182,120 +183,6 @@ def delete(space: Space, id: str) -> Flow[bool]:
     """Delete the object; say whether it was there. One round trip: `DEL`."""
     [deleted] = yield from ask(Command(("DEL", space.key(id))), label="delete")
     return bool(deleted)
-
-
-# ---- writing fields
-
-
-def write(space: Space, id: str, changes: Mapping[str, Any], *, creating: bool = False) -> Flow[None]:
-    """Validate and write fields of one object, all of them or none.
-
-    One round trip: `HSETEX ... FXX` where the server has it, else a script (`EXISTS`, `HSET`); two for a
-    cross-field model, which is read, validated whole and committed by a script.
-
-    Args:
-        creating: an absent object comes into being (the class form, where every field has a default).
-
-    Raises:
-        ValidationError: the model refuses a value; nothing has been sent.
-        NotFound: there is no such object; nothing was written.
-        Conflict: others kept changing a cross-field object for 5 seconds; nothing was written.
-    """
-    if space.schema.cross_field:
-        return guarded(space, id, _write_whole(space, id, changes))
-    raws = space.schema.encode_all(space.schema.check_many(changes))
-    return guarded(space, id, _write(space, id, raws, creating=creating))
-
-
-def _write(space: Space, id: str, raws: Mapping[str, bytes | None], *, creating: bool) -> Flow[None]:
-    key = space.key(id)
-    gone = [name for name, raw in raws.items() if raw is None]
-    pairs = [part for name, raw in raws.items() if raw is not None for part in (name, raw)]
-    if gone:
-        yield from ask(Command(("HDEL", key, *gone)), label="write")
-    if pairs and creating:
-        yield from ask(Command(("HSET", key, *pairs)), label="write")
-    elif pairs and not (yield from _write_existing(space, key, pairs)):
-        raise absent(space, id)
-
-
-def _write_existing(space: Space, key: str, pairs: Sequence[Argument]) -> Flow[bool]:
-    """Write fields of a hash that exists; say whether it does."""
-    if space.dialect.hsetex:
-        try:
-            [written] = yield from ask(
-                Command(("HSETEX", key, "FXX", "FIELDS", len(pairs) // 2, *pairs)), label="write"
-            )
-            if written:
-                return True
-        except (Unsupported, AccessDenied):
-            space.dialect.hsetex = False
-    # FXX asks for the fields, and one of them may be absent: the script asks for the object.
-    return bool((yield from _scripts.write(key, *pairs)))
-
-
-def _write_whole(space: Space, id: str, changes: Mapping[str, Any]) -> Flow[None]:
-    while True:
-        stored = yield from load(space, id)
-        raws = _validated_whole(space, id, stored, changes)
-        basis = {name: stored.get(name) for name in space.schema.fields}
-        changed = yield from commit(space, id, basis, {n: raw for n, raw in raws.items() if raw != stored.get(n)})
-        if not changed:
-            return
-        # Jitter keeps writers that met once from meeting again and again.
-        [elapsed] = yield Pause(random.uniform(0, _LONGEST_PAUSE_SECONDS))
-        if elapsed > _CONFLICT_SECONDS:
-            raise Conflict(model=space.schema.name, id=id, fields=changed)
-
-
-def _validated_whole(
-    space: Space, id: str, stored: Mapping[str, bytes], changes: Mapping[str, Any]
-) -> dict[str, bytes | None]:
-    """Return the bytes of the object that `changes` would make of what is stored, if the model admits it."""
-    schema = space.schema
-    values = {name: schema.decode(id, name, raw) for name, raw in stored.items() if name not in changes}
-    if schema.identity:
-        values[IDENTITY] = schema.identity_of(id)
-    return schema.encode_all(schema.check_whole(values, changes))
-
-
-def commit(
-    space: Space, id: str, basis: Mapping[str, bytes | None], raws: Mapping[str, bytes | None]
-) -> Flow[list[str]]:
-    """Write fields, provided that those of `basis` still have these bytes. One round trip: a script.
-
-    Returns:
-        The fields that have changed, with nothing written; none where it was written.
-
-    Raises:
-        NotFound: there is no such object any more.
-    """
-    pairs = [part for name, raw in raws.items() if raw is not None for part in (name, raw)]
-    [status, *changed] = yield from _scripts.commit(space.key(id), len(basis), *_expected(space, basis), *pairs)
-    if status == _NO_SHA1:
-        space.dialect.sha1hex = False
-        return (yield from commit(space, id, basis, raws))
-    if status == _ABSENT:
-        raise absent(space, id)
-    return [cast(bytes, name).decode() for name in changed]
-
-
-# The first element of commit.lua's reply.
-_ABSENT, _NO_SHA1 = 0, 3
-# A SHA-1 in hex is 40 bytes: what is no longer is compared as it is.
-_HASH_ABOVE = 40
-
-
-def _expected(space: Space, basis: Mapping[str, bytes | None]) -> Iterator[Argument]:
-    """Yield each field and what its bytes must still be, as commit.lua reads it."""
-    for name, raw in basis.items():
-        yield name
-        if raw is None:
-            yield ""
-        elif len(raw) <= _HASH_ABOVE or not space.dialect.sha1hex:
-            yield b"=" + raw
-        else:
-            yield "#" + hashlib.sha1(raw, usedforsecurity=False).hexdigest()
 
 
 # ---- time to live

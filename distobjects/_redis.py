@@ -9,8 +9,11 @@ Two ways to the server, with the same results:
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -70,6 +73,7 @@ _BY_MESSAGE: Sequence[tuple[str, type[DistObjectsError]]] = (
     ("Too many connections", StoreBusy),
     ("max number of clients reached", StoreBusy),
 )
+_IN_SCRIPT = re.compile(r"^.*@user_script: ?\d+: -?")
 _WAY_OUT: Mapping[type[DistObjectsError], str] = {
     AccessDenied: "check user, password and ACL rules; docs/errors lists the commands that are needed",
     ReadOnly: "write to the primary, or mend its persistence or replicas",
@@ -90,12 +94,9 @@ def _kind(error: BaseException) -> type[DistObjectsError] | None:
     for name, kind in _BY_CLASS:
         if name in names:
             return kind
-    # A script's error carries the command's own one inside: "... @user_script:1: WRONGTYPE ..." before Redis 7.
-    inner = message.rsplit("@user_script: ", 1)[-1].rpartition(": WRONGTYPE")
-    for start, kind in _BY_MESSAGE:
-        if message.startswith(start) or (kind is WrongType and inner[1]):
-            return kind
-    return None
+    # Before Redis 7, the error of a command in a script comes inside of another: "... @user_script: 1: -READONLY ...".
+    message = _IN_SCRIPT.sub("", message)
+    return next((kind for start, kind in _BY_MESSAGE if message.startswith(start)), None)
 
 
 def _made(kind: type[DistObjectsError], error: BaseException, where: str) -> DistObjectsError:
@@ -118,7 +119,7 @@ def connection_error(error: Exception, where: str, *, sent: bool) -> Exception:
     if kind in (AccessDenied, StoreBusy):
         return _made(kind, error, where)
     made = _made(StoreUnavailable, error, where)
-    lost = Lost(made, sent=sent)
+    lost = Lost(made, sent=sent, slow="TimeoutError" in _names(error))
     lost.__cause__ = error
     return lost
 
@@ -165,12 +166,22 @@ def _argument(argument: Argument) -> bytes:
 
 def where(client: Any) -> str:
     """Name the server that a client talks to, without credentials."""
-    options: dict[str, Any] = getattr(getattr(client, "connection_pool", None), "connection_kwargs", None) or {}
+    if type(client).__module__.startswith("fakeredis"):
+        return "memory"
+    pool = getattr(client, "connection_pool", None)
+    if service := getattr(pool, "service_name", None):
+        return f"sentinel://{service}"
+    if nodes := getattr(getattr(client, "nodes_manager", None), "startup_nodes", None):
+        return f"cluster://{next(iter(nodes))}"
+    return _place(pool)
+
+
+def _place(pool: Any) -> str:
+    options: dict[str, Any] = getattr(pool, "connection_kwargs", None) or {}
     if "path" in options:
         return f"unix://{options['path']}"
-    if "host" in options:
-        return f"redis://{options['host']}:{options.get('port', 6379)}/{options.get('db') or 0}"
-    return type(client).__name__
+    scheme = "rediss" if "SSL" in getattr(pool, "connection_class", object).__name__ else "redis"
+    return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"
 
 
 def has_own_pool(client: Any) -> bool:
@@ -179,6 +190,11 @@ def has_own_pool(client: Any) -> bool:
     reader = getattr(getattr(pool, "connection_class", None), "read_response", None)
     home = getattr(reader, "__module__", "").partition(".")[0]
     return home in ("redis", "valkey") and hasattr(pool, "get_connection") and getattr(pool, "cache", None) is None
+
+
+def is_cluster(client: Any) -> bool:
+    """Say whether the client routes commands to the nodes of a cluster."""
+    return hasattr(client, "get_node_from_key")
 
 
 def _lease_arguments(pool: Any) -> tuple[str, ...]:
@@ -200,6 +216,7 @@ def open_client(url: str, *, connect_seconds: float, operation_seconds: float) -
     pool = cast(Any, redis.BlockingConnectionPool).from_url(
         _redis_url(url), timeout=operation_seconds, retry=Retry(NoBackoff(), 0), **options
     )
+    _refuse_bad_options(pool)
     return redis.Redis(connection_pool=pool)
 
 
@@ -209,7 +226,16 @@ def open_async_client(url: str, *, connect_seconds: float, operation_seconds: fl
     pool = cast(Any, redis.asyncio.BlockingConnectionPool).from_url(
         _redis_url(url), timeout=operation_seconds, retry=AsyncRetry(NoBackoff(), 0), **options
     )
+    _refuse_bad_options(pool)
     return redis.asyncio.Redis(connection_pool=pool)
+
+
+def _refuse_bad_options(pool: Any) -> None:
+    """Say now, not at the first command, what no connection would take in the URL's query. No I/O."""
+    try:
+        pool.connection_class(**pool.connection_kwargs)
+    except (TypeError, redis.RedisError) as error:
+        raise ValueError(f"the URL of {_place(pool)} has an option that redis-py refuses: {error}") from error
 
 
 def _redis_url(url: str) -> str:
@@ -223,7 +249,7 @@ def _options(connection: type[Any], connect_seconds: float, operation_seconds: f
         "socket_connect_timeout": connect_seconds,
         "socket_timeout": operation_seconds,
         "max_connections": 64,
-        "protocol": 2,  # every server speaks it, and maintenance notifications exist only in RESP3
+        "protocol": 2,  # every server speaks it
         "lib_name": "distobjects",
         "lib_version": version("distobjects"),
     }
@@ -231,6 +257,10 @@ def _options(connection: type[Any], connect_seconds: float, operation_seconds: f
     if "driver_info" in known:
         options["driver_info"] = redis.DriverInfo().add_upstream_driver("distobjects", options["lib_version"])
         del options["lib_name"], options["lib_version"]
+    if "maint_notifications_config" in known:  # they would switch off the check for replies that nobody has read
+        from redis.maint_notifications import MaintNotificationsConfig
+
+        options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
     return options
 
 
@@ -289,6 +319,10 @@ class PoolLink:
         self._pool.disconnect()
 
 
+# After so long without a round trip, a connection may have died without the event loop having told it.
+_IDLE_SECONDS = 0.05
+
+
 class AsyncPoolLink:
     """The twin of `PoolLink` for asyncio."""
 
@@ -298,24 +332,38 @@ class AsyncPoolLink:
         self._failures = failures(client)
         self._pool = client.connection_pool
         self._lease = _lease_arguments(self._pool)
+        # With maintenance notifications, redis-py's pool does not look whether an idle connection has died.
+        unchecked = getattr(self._pool, "maint_notifications_enabled", None)
+        self._unchecked = unchecked is not None and bool(unchecked())
+        self._used = 0.0
 
     async def post(self, ask: Ask) -> list[Any]:
         """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
-        pool = self._pool
+        pool, loop = self._pool, asyncio.get_running_loop()
+        if loop.time() - self._used > _IDLE_SECONDS:
+            # A loop that has been busy learns in one turn that a connection has died, and tells it in the next.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
         try:
             connection = await pool.get_connection(*self._lease)
         except self._failures as error:
             raise connection_error(error, self.where, sent=False) from error
+        sent = False
         try:
+            if self._unchecked and await connection.can_read():
+                await connection.disconnect(nowait=True)
+                await connection.connect()
+            sent = True
             await connection.send_packed_command((packed(ask.commands),))
             return [await self._reply(connection) for _ in ask.commands]
         except self._failures as error:
             await connection.disconnect(nowait=True)
-            raise connection_error(error, self.where, sent=True) from error
+            raise connection_error(error, self.where, sent=sent) from error
         except BaseException:  # cancelled: a reply is still on its way and must reach nobody else
             await connection.disconnect(nowait=True)
             raise
         finally:
+            self._used = loop.time()
             await pool.release(connection)
 
     async def _reply(self, connection: Any) -> Any:
@@ -352,13 +400,57 @@ class ClientLink:
 
     def _one(self, command: Command) -> Any:
         try:
-            if command.args[0] == "SCAN" and hasattr(self.client, "get_primaries"):
-                return self._scan_nodes(command)
-            return self.client.execute_command(*command.args, NEVER_DECODE=True)
+            return self._execute(command)
         except self._failures as error:
             if (reply := reply_error(error, self.where)) is None:
                 raise
             return reply
+
+    def _execute(self, command: Command) -> Any:
+        return self.client.execute_command(*command.args, NEVER_DECODE=True)
+
+    def close(self) -> None:
+        self.client.close()
+
+
+class ClusterLink(ClientLink):
+    """Sends asks through a cluster client, so that redis-py sends no write again whose reply was lost.
+
+    It does not where the command comes with its node. A batch it would send again all the same, so a batch of writes
+    goes to each node over the node's own pool.
+    """
+
+    def post(self, ask: Ask) -> list[Any]:
+        """Send the commands and return one reply for each, an error reply as one of our exceptions."""
+        if ask.repeatable or len(ask.commands) == 1:
+            return super().post(ask)
+        parts: dict[str, list[int]] = {}
+        for place, command in enumerate(ask.commands):
+            parts.setdefault(self._node(command).name, []).append(place)
+        replies: list[Any] = [None] * len(ask.commands)
+        sent = False
+        for name, places in parts.items():
+            node = self.client.get_redis_connection(self.client.get_node(node_name=name))
+            try:
+                part = PoolLink(node).post(Ask([ask.commands[place] for place in places]))
+            except Lost as lost:
+                with suppress(*self._failures):
+                    self.client.nodes_manager.initialize()  # the node may have been replaced
+                raise Lost(lost.error, sent=sent or lost.sent, slow=lost.slow) from lost.__cause__
+            sent = True
+            for place, reply in zip(places, part, strict=True):
+                replies[place] = self._one(ask.commands[place]) if is_redirection(reply) else reply
+        return replies
+
+    def _execute(self, command: Command) -> Any:
+        if command.args[0] == "SCAN":
+            return self._scan_nodes(command)
+        if command.repeatable:
+            return super()._execute(command)
+        return self.client.execute_command(*command.args, target_nodes=self._node(command), NEVER_DECODE=True)
+
+    def _node(self, command: Command) -> Any:
+        return self.client.get_node_from_key(key_of(command))
 
     def _scan_nodes(self, command: Command) -> Any:
         """Scan the primaries of a cluster one after the other, under one cursor."""
@@ -368,9 +460,6 @@ class ClientLink:
             "SCAN", cursor, *command.args[2:], target_nodes=nodes[node], NEVER_DECODE=True
         )
         return joined(reply, node, len(nodes))
-
-    def close(self) -> None:
-        self.client.close()
 
 
 class AsyncClientLink:
@@ -395,26 +484,39 @@ class AsyncClientLink:
 
     async def _one(self, command: Command) -> Any:
         try:
-            if command.args[0] == "SCAN" and hasattr(self.client, "get_primaries"):
-                return await self._scan_nodes(command)
-            return await self.client.execute_command(*command.args, NEVER_DECODE=True)
+            return await self._execute(command)
         except self._failures as error:
             if (reply := reply_error(error, self.where)) is None:
                 raise
             return reply
 
+    async def _execute(self, command: Command) -> Any:
+        return await self.client.execute_command(*command.args, NEVER_DECODE=True)
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+
+class AsyncClusterLink(AsyncClientLink):
+    """The twin of `ClusterLink` for asyncio, where redis-py's batches send nothing again."""
+
+    async def _execute(self, command: Command) -> Any:
+        await self.client.initialize()
+        if command.args[0] == "SCAN":
+            return await self._scan_nodes(command)
+        if command.repeatable:
+            return await super()._execute(command)
+        node = self.client.get_node_from_key(key_of(command))
+        return await self.client.execute_command(*command.args, target_nodes=node, NEVER_DECODE=True)
+
     async def _scan_nodes(self, command: Command) -> Any:
         """Scan the primaries of a cluster one after the other, under one cursor."""
-        await self.client.initialize()
         nodes = sorted(self.client.get_primaries(), key=lambda node: str(node.name))
         cursor, node = divided(command, len(nodes))
         reply = await self.client.execute_command(
             "SCAN", cursor, *command.args[2:], target_nodes=nodes[node], NEVER_DECODE=True
         )
         return joined(reply, node, len(nodes))
-
-    async def close(self) -> None:
-        await self.client.aclose()
 
 
 def as_replies(results: Sequence[Any], where: str) -> list[Any]:
@@ -428,6 +530,17 @@ def as_replies(results: Sequence[Any], where: str) -> list[Any]:
     return replies
 
 
+def key_of(command: Command) -> Argument:
+    """Return the key by which a cluster routes a command."""
+    return command.args[3 if command.args[0] in ("EVAL", "EVALSHA") else 1]
+
+
+def is_redirection(reply: Any) -> bool:
+    """Say whether a node of a cluster did nothing because another one has the key, or is about to have it."""
+    cause = reply.__cause__ if isinstance(reply, DistObjectsError) else None
+    return cause is not None and not _names(cause).isdisjoint(("AskError", "TryAgainError"))  # a MovedError is an Ask
+
+
 def divided(command: Command, nodes: int) -> tuple[int, int]:
     """Split the cursor of a cluster-wide SCAN into a node's own cursor and the node's place."""
     return divmod(int(command.args[1]), nodes)
@@ -435,19 +548,119 @@ def divided(command: Command, nodes: int) -> tuple[int, int]:
 
 def joined(reply: Any, node: int, nodes: int) -> list[Any]:
     """Return a node's SCAN reply with a cluster-wide cursor: 0 only behind the last node."""
-    if isinstance(reply, Mapping):  # some versions of redis-py name the node
-        [reply] = cast(Mapping[str, Any], reply).values()
-    cursor, keys = int(reply[0]), reply[1]
+    cursor, keys = reply
+    if isinstance(cursor, Mapping):  # redis-py's cluster clients name the node
+        [cursor] = cast(Mapping[str, Any], cursor).values()
+    cursor = int(cursor)
     if cursor:
         return [cursor * nodes + node, keys]
     return [node + 1 if node + 1 < nodes else 0, keys]
 
 
+def refuse_slots(client: Any, keys: Sequence[str]) -> None:
+    """Refuse keys that a cluster has in different slots, before anything is sent.
+
+    Raises:
+        ValueError: no script can run on all of them.
+    """
+    if hasattr(client, "keyslot") and len({client.keyslot(key) for key in keys}) > 1:
+        raise ValueError(
+            f"a transaction on a Cluster needs all of its objects in one slot, and {keys[0]!r} and {keys[-1]!r} are in "
+            "two; give the backend a prefix with a {tag}, which keeps it in one slot"
+        )
+
+
+class Lease:
+    """A lock of redis-py's, with our errors."""
+
+    def __init__(self, client: Any, key: str, lease_seconds: float, wait_seconds: float) -> None:
+        # Not thread-local: a thread of its own extends it.
+        self._lock = client.lock(key, timeout=lease_seconds, blocking_timeout=wait_seconds, thread_local=False)
+        self._failures = failures(client)
+        self._where = where(client)
+
+    def acquire(self) -> bool:
+        return bool(self._translated(self._lock.acquire))
+
+    def extend(self) -> bool:
+        """Start the lease anew; say whether it was still held."""
+        return self._translated(self._lock.reacquire) is not None
+
+    def release(self) -> bool:
+        """Give it back; say whether it was still held."""
+        return self._translated(self._lock.release) is not None
+
+    def _translated(self, call: Callable[[], Any]) -> Any:
+        try:
+            result = call()
+        except self._failures as error:
+            return lock_error(error, self._where)
+        return True if result is None else result
+
+
+class AsyncLease:
+    """The twin of `Lease` for asyncio."""
+
+    def __init__(self, client: Any, key: str, lease_seconds: float, wait_seconds: float) -> None:
+        self._lock = client.lock(key, timeout=lease_seconds, blocking_timeout=wait_seconds, thread_local=False)
+        self._failures = failures(client)
+        self._where = where(client)
+
+    async def acquire(self) -> bool:
+        return bool(await self._translated(self._lock.acquire))
+
+    async def extend(self) -> bool:
+        """Start the lease anew; say whether it was still held."""
+        return await self._translated(self._lock.reacquire) is not None
+
+    async def release(self) -> bool:
+        """Give it back; say whether it was still held."""
+        return await self._translated(self._lock.release) is not None
+
+    async def _translated(self, call: Callable[[], Any]) -> Any:
+        try:
+            result = await call()
+        except self._failures as error:
+            return lock_error(error, self._where)
+        return True if result is None else result
+
+
+def lock_error(error: Exception, where: str) -> None:
+    """Return None where a lock is not held any more; raise what else went wrong."""
+    if "LockError" in _names(error):
+        return
+    translated = reply_error(error, where) or connection_error(error, where, sent=True)
+    raise translated.error if isinstance(translated, Lost) else translated
+
+
 def link_to(client: Any) -> PoolLink | ClientLink:
-    """Return the way to the server that this client offers."""
-    return PoolLink(client) if has_own_pool(client) else ClientLink(client)
+    """Return the way to the server that this client offers.
+
+    Raises:
+        TypeError: it is no client, or one for asyncio.
+    """
+    _refuse_other(client)
+    if is_asyncio(client):
+        raise TypeError(f"{type(client).__name__} is an asyncio client; AsyncRedisBackend takes it")
+    if has_own_pool(client):
+        return PoolLink(client)
+    return ClusterLink(client) if is_cluster(client) else ClientLink(client)
 
 
 def async_link_to(client: Any) -> AsyncPoolLink | AsyncClientLink:
-    """Return the way to the server that this asyncio client offers."""
-    return AsyncPoolLink(client) if has_own_pool(client) else AsyncClientLink(client)
+    """Return the way to the server that this asyncio client offers.
+
+    Raises:
+        TypeError: it is no client, or none for asyncio.
+    """
+    _refuse_other(client)
+    if not is_asyncio(client):
+        raise TypeError(f"{type(client).__name__} is no asyncio client; RedisBackend takes it")
+    if has_own_pool(client):
+        return AsyncPoolLink(client)
+    return AsyncClusterLink(client) if is_cluster(client) else AsyncClientLink(client)
+
+
+def _refuse_other(client: Any) -> None:
+    if not callable(getattr(client, "execute_command", None)):
+        raise TypeError(f"{type(client).__name__} is no Redis client; connect() takes a URL")

@@ -2,7 +2,8 @@
 
 1. What is repeatable (it only reads), or never left, is tried again: `_DELAYS` times, not after `_LATEST_SECONDS`.
 2. What left and is not repeatable is never sent twice: it may have been done. That is `OutcomeUnknown`.
-3. redis-py's own retries, which know neither rule, stay off.
+3. A time-out is not tried again: whoever set it does not want to wait twice as long.
+4. redis-py's own retries, which know neither rule, stay off.
 """
 
 from __future__ import annotations
@@ -12,17 +13,22 @@ from .errors import DistObjectsError, OutcomeUnknown
 
 # Seconds before each new attempt: at once for a connection that died idle, then time for a server to restart.
 _DELAYS = (0.0, 0.05, 0.25)
-# An attempt that took this long has met a time-out, not a lost connection; another would double the wait.
 _LATEST_SECONDS = 0.9
 
 
 class Lost(Exception):
-    """A round trip without replies; `sent` says whether a byte may have reached the server."""
+    """A round trip without replies.
 
-    def __init__(self, error: DistObjectsError, *, sent: bool) -> None:
+    Attributes:
+        sent: a byte may have reached the server.
+        slow: it ended in a time-out.
+    """
+
+    def __init__(self, error: DistObjectsError, *, sent: bool, slow: bool = False) -> None:
         super().__init__(str(error))
         self.error = error
         self.sent = sent
+        self.slow = slow
 
 
 def delay(lost: Lost, ask: Ask, attempt: int, elapsed: float) -> float:
@@ -40,6 +46,6 @@ def delay(lost: Lost, ask: Ask, attempt: int, elapsed: float) -> float:
         names = ", ".join(dict.fromkeys(str(command.args[0]) for command in ask.commands))
         message = f"the reply to {names} was lost: it was done once or not at all; read to see, then decide"
         raise OutcomeUnknown(f"{message} ({lost.error})") from lost.__cause__
-    if attempt >= len(_DELAYS) or elapsed > _LATEST_SECONDS:
+    if lost.slow or attempt >= len(_DELAYS) or elapsed > _LATEST_SECONDS:
         raise lost.error from lost.__cause__
     return _DELAYS[attempt]

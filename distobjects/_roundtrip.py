@@ -9,21 +9,28 @@ import dataclasses
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, time
+from decimal import Decimal
 from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ImportString, PlainSerializer, Secret, SecretBytes, SecretStr, WrapSerializer
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic.types import EncodedBytes, EncodedStr
 
-# Schemas of these alone admit only values whose bytes come back the same.
+# Schemas of these alone admit only values whose bytes come back the same. Not datetime and time: pydantic drops the
+# seconds of an offset from UTC.
 _EXACT = frozenset(
-    "str int float bool bytes date time datetime timedelta decimal uuid list set frozenset tuple dict nullable "
-    "default none definitions".split()
+    "str int float bool bytes date timedelta decimal uuid list set frozenset tuple dict nullable default none "
+    "definitions".split()
 )
 # What JSON can carry as the key of an object and pydantic reads back from there.
 _KEYS = frozenset("str int bool date time datetime timedelta decimal uuid enum literal".split())
-_WRAPPERS = frozenset("nullable default function-before function-after function-wrap lax-or-strict".split())
-_OPAQUE = frozenset("metadata default expected members serialization config cls function ref".split())
+_WRAPPERS = frozenset("default function-before function-after function-wrap".split())
+# What bytes are never read by, or no part of what is stored.
+_OPAQUE = frozenset(
+    "metadata default expected members serialization config cls function ref python_schema strict_schema".split()
+)
 
 
 # pydantic-core's schemas are nested dicts, told apart by their "type".
@@ -64,9 +71,12 @@ def listed(node: Node) -> list[Any]:
 
 
 def same(value: Any, other: Any) -> bool:
-    """Say whether two values are equal and of equal types, all the way down; nan equals nan."""
-    if type(value) is not type(other):
-        return False
+    """Say whether two values are equal and of equal types, all the way down; nan equals nan.
+
+    An instant is the same in any class of time zone, and in a subclass of datetime, as pendulum has them.
+    """
+    if type(value) is not type(other) or isinstance(value, (datetime, time)):
+        return _same_moment(value, other)
     if isinstance(value, BaseModel):
         return same(value.__dict__, other.__dict__) and same(value.model_extra, other.model_extra)
     if dataclasses.is_dataclass(value):
@@ -75,11 +85,21 @@ def same(value: Any, other: Any) -> bool:
         return same(list(cast(Any, value).items()), list(other.items()))
     if isinstance(value, (list, tuple, deque)):
         items = cast(Sequence[Any], value)
-        return len(items) == len(other) and all(map(same, items, other))
+        bounded = getattr(items, "maxlen", None) == getattr(other, "maxlen", None)
+        return bounded and len(items) == len(other) and all(map(same, items, other))
     if isinstance(value, (set, frozenset)):
         members = cast(set[Any], value)
         return {(type(each), each) for each in members} == {(type(each), each) for each in other}
+    if isinstance(value, Decimal):
+        return str(value) == str(other)  # a signalling nan refuses to be compared
     return bool(value == other) or (value != value and other != other)
+
+
+def _same_moment(value: Any, other: Any) -> bool:
+    if not isinstance(value, (datetime, time)) or not isinstance(other, (datetime, time)):
+        return False
+    naive: bool = value.replace(tzinfo=None) == other.replace(tzinfo=None)
+    return naive and value.utcoffset() == other.utcoffset()
 
 
 def refuse(schema: Node, annotation: Any, *, secret: bool) -> None:
@@ -92,17 +112,26 @@ def refuse(schema: Node, annotation: Any, *, secret: bool) -> None:
     """
     _refuse_annotation(annotation)
     definitions: list[Node] = schema["definitions"] if schema["type"] == "definitions" else []
+    own_unions: list[Node] = []
     for node in walk(schema):
         kind = node["type"]
-        if kind in ("generator", "callable"):
-            raise Lossy(f"a {kind} has no value to store")
-        if kind == "dict":
+        if kind in ("generator", "callable", "is-subclass"):
+            raise Lossy(f"a {kind.replace('is-subclass', 'class')} has no value to store")
+        if kind in ("dict", "counter", "defaultdict"):
             _refuse_keys(node.get("keys_schema"), definitions)
-        if kind == "union":
+        if kind == "lax-or-strict":  # one type, whatever pydantic makes its parts of
+            own_unions.append(node["lax_schema"])
+        if kind == "union" and not any(node is each for each in own_unions):
             _refuse_ambiguity([_choice(each) for each in node["choices"]], definitions)
         if not secret and _is_secret(node):
             raise Lossy("a secret inside of another type is stored masked; make it a field of its own")
         _refuse_own_form(node)
+
+
+def is_encoded(node: Node) -> bool:
+    """Say whether what is validated is not yet the value: Json and the Base64 types decode it, once."""
+    owner = getattr(_function(node), "__self__", None)
+    return node["type"] == "json" or isinstance(owner, (EncodedBytes, EncodedStr))
 
 
 def _is_secret(node: Node) -> bool:
@@ -113,7 +142,10 @@ def _is_secret(node: Node) -> bool:
 
 def _refuse_annotation(annotation: Any) -> None:
     """Look where the core schema shows only a function: Pattern, ImportString, annotated serializers."""
-    for part in (annotation, get_origin(annotation)):
+    parts: tuple[Any, ...] = (annotation, get_origin(annotation))
+    for part in parts:
+        if part is Secret:
+            raise Lossy("a Secret is stored masked; SecretStr and SecretBytes are kept, as fields of their own")
         if part is re.Pattern or part is ImportString or type(part).__name__ == "ImportString":
             raise Lossy("bytes from a store must not be compiled or imported; store the text")
     if isinstance(annotation, (PlainSerializer, WrapSerializer)):
@@ -147,7 +179,8 @@ def _refuse_keys(schema: Node | None, definitions: list[Node]) -> None:
     inner = _resolved(schema, definitions) if schema else {"type": "str"}
     if inner["type"] == "any":
         return
-    if inner["type"] not in _KEYS or not {type(each) for each in listed(inner)} <= {str, int}:
+    kinds: set[type] = {type(each) for each in listed(inner)}
+    if inner["type"] not in _KEYS or not (kinds <= {str} or (kinds == {int} and inner["type"] == "enum")):
         raise Lossy(f"JSON has no key of type {inner['type']!r} that comes back; use text, numbers, dates or UUIDs")
 
 
@@ -162,7 +195,9 @@ def _resolved(schema: Node, definitions: list[Node]) -> Node:
         if schema["type"] == "definition-ref":
             schema = next(each for each in definitions if each.get("ref") == schema["schema_ref"])
         elif schema["type"] == "lax-or-strict":
-            schema = schema["strict_schema"]
+            schema = schema["lax_schema"]
+        elif schema["type"] == "json-or-python":
+            schema = schema["json_schema"]
         elif schema["type"] in _WRAPPERS and not callable(schema.get("cls")):
             schema = schema["schema"]
         else:

@@ -6,14 +6,15 @@ import difflib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticSerializationError
 
 from ._codecs import Codec, compile_codec, has_validators, is_original
-from ._roundtrip import Lossy
+from ._roundtrip import Lossy, walk
 from ._space import canonical
 from .errors import CorruptData, FieldUnset, InvalidModel, UnknownField
 
@@ -84,12 +85,12 @@ class Schema:
         codec = self.fields[name].codec
         try:
             return codec.decode(raw)
-        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
-            kind = error.errors(include_input=False)[0]["type"] if isinstance(error, ValidationError) else "not UTF-8"
-            if not isinstance(error, (ValidationError, UnicodeDecodeError)):
-                kind = type(error).__name__
-            corrupt = CorruptData(model=self.name, id=id, field=name, length=len(raw), kind=kind)
-            raise corrupt from (None if codec.secret else error)
+        except Exception as error:  # noqa: BLE001  # a nested model's validator may raise anything; raised on below
+            cause = error
+        corrupt = CorruptData(model=self.name, id=id, field=name, length=len(raw), kind=_kind(cause))
+        if codec.secret:  # raised here, it has no context either, which would hold the bytes
+            raise corrupt
+        raise corrupt from cause
 
     def decode_all(self, id: str, raws: Mapping[str, bytes | None]) -> dict[str, Any]:
         """Return the values of a whole object; a default stands for what is absent.
@@ -114,7 +115,9 @@ class Schema:
         if info.is_required():
             raise FieldUnset(model=self.name, id=id, field=name)
         value = info.get_default(call_default_factory=True, validated_data=dict(others))
-        return self.check(name, value) if info.validate_default else value
+        if not info.validate_default:
+            return value
+        return self.fields[name].codec.validate(value) if self._frozen(name) else self.check(name, value)
 
     def identity_of(self, id: str) -> Any:
         """Return the id as the model's own `id` field has it.
@@ -149,12 +152,16 @@ class Schema:
     def check(self, name: str, value: Any) -> Any:
         """Validate one value through the model; return what the model makes of it.
 
-        Cross-field validators see nothing here: a cross-field model is validated whole, with `check_whole`.
+        In a cross-field model only the type is judged here, and nothing where the field has validators of its own,
+        which may look at other fields: such a model is validated whole, with `check_whole`.
 
         Raises:
             ValidationError: the model refuses it.
         """
         stored = self.field(name)
+        self._refuse_frozen(name, value)
+        if self.cross_field:
+            return self._of_type(name, value, stored.codec.validate) if stored.plain else value
         if stored.plain:
             try:
                 return stored.codec.validate(value)
@@ -162,7 +169,32 @@ class Schema:
                 pass  # said again below, by the model, which adds the field's place
         scratch = self.scratch({})
         self.model.__pydantic_validator__.validate_assignment(scratch, name, value)
-        return scratch.__dict__[name]
+        return self._typed(name, scratch.__dict__[name])
+
+    def _typed(self, name: str, value: Any) -> Any:
+        """Check what a validator of the model's own has returned, which pydantic does not."""
+        codec = self.fields[name].codec
+        try:
+            return codec.validate(codec.reopen(value))
+        except ValidationError as error:
+            raise ValidationError.from_exception_data(
+                self.name, [_within(name, each) for each in _details(error)]
+            ) from None
+
+    def check_changed(self, name: str, value: Any) -> Any:
+        """Validate a value that was changed in place, into the models nested in it, then through the model.
+
+        Cross-field validators see nothing here, as in `check`.
+        """
+        again = self._of_type(name, value, self.field(name).codec.revalidate)
+        return again if self.cross_field or self.fields[name].plain else self.check(name, again)
+
+    def _of_type(self, name: str, value: Any, validate: Callable[[Any], Any]) -> Any:
+        try:
+            return validate(value)
+        except ValidationError as error:
+            details = [_within(name, each) for each in _details(error)]
+            raise ValidationError.from_exception_data(self.name, details) from None
 
     def check_many(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Validate several fields, each for itself; report all that is wrong in one error."""
@@ -172,7 +204,7 @@ class Schema:
             try:
                 checked[name] = self.check(name, value)
             except ValidationError as error:
-                errors += map(_as_detail, error.errors(include_url=False))
+                errors += _details(error)
         if errors:
             raise ValidationError.from_exception_data(self.name, errors)
         return checked
@@ -185,13 +217,24 @@ class Schema:
         """
         for name in changes:
             self._refuse_frozen(name, changes[name])
-        merged = {**values, **changes}
+        merged = {**self._reopened(values), **changes}
         whole: BaseModel = self.model.__pydantic_validator__.validate_python(merged, by_alias=False, by_name=True)
         return {name: whole.__dict__[name] for name in self.fields}
 
+    def _reopened(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return validated values as what validation accepts, so that it may run again."""
+        fields = self.fields
+        return {name: fields[name].codec.reopen(value) if name in fields else value for name, value in values.items()}
+
     def _refuse_frozen(self, name: str, value: Any) -> None:
-        if self.field(name).info.frozen or self.model.model_config.get("frozen"):
-            self.model.__pydantic_validator__.validate_assignment(self.scratch({}), name, value)
+        if kind := self._frozen(name):
+            raise ValidationError.from_exception_data(self.name, [{"type": kind, "loc": (name,), "input": value}])
+
+    def _frozen(self, name: str) -> Literal["frozen_instance", "frozen_field"] | None:
+        """Say what is frozen. Of a whole model, pydantic asks for that in `__setattr__` alone."""
+        if self.model.model_config.get("frozen"):
+            return "frozen_instance"
+        return "frozen_field" if self.field(name).info.frozen else None
 
     def check_instance(self, value: BaseModel) -> Mapping[str, Any]:
         """Check a whole instance, which may have been changed since it was made; return what is to be stored.
@@ -207,11 +250,13 @@ class Schema:
             raise TypeError(f"an instance of {self.name} is needed, not of {type(value).__name__}")
         held = vars(value)
         judged: BaseModel = self.model.__pydantic_validator__.validate_python(
-            {name: held[name] for name in self.model.model_fields if name in held}, by_alias=False, by_name=True
+            self._reopened({name: held[name] for name in self.model.model_fields if name in held}),
+            by_alias=False,
+            by_name=True,
         )
         if not self.cross_field and all(field.plain for field in self.fields.values()):
             return {name: judged.__dict__[name] for name in self.fields}
-        return {name: field.codec.validate(held[name]) for name, field in self.fields.items()}
+        return {name: self._typed(name, held[name]) for name in self.fields}
 
     def encode(self, name: str, value: Any) -> bytes | None:
         """Return the bytes of a validated value; None where the field is to be absent.
@@ -224,9 +269,9 @@ class Schema:
             return None
         try:
             return field.codec.encode(value)
-        except (Lossy, UnicodeEncodeError) as error:
-            reason = str(error) if isinstance(error, Lossy) else "text with a lone surrogate has no UTF-8 form"
-            raise refused(self.name, name, value, "not_storable", reason) from error
+        except (Lossy, UnicodeEncodeError, PydanticSerializationError) as error:
+            reason = str(error) if not isinstance(error, UnicodeEncodeError) else "a lone surrogate has no UTF-8 form"
+        raise refused(self.name, name, value, "not_storable", reason)
 
     def encode_all(self, values: Mapping[str, Any]) -> dict[str, bytes | None]:
         """Return the bytes of several validated values."""
@@ -237,6 +282,22 @@ def refused(model: str, name: str, value: Any, kind: str, reason: str) -> Valida
     """Make the ValidationError for a value that pydantic admits and the store cannot."""
     error = PydanticCustomError(cast(Any, kind), cast(Any, "{reason}"), {"reason": reason})
     return ValidationError.from_exception_data(model, [{"type": error, "loc": (name,), "input": value}])
+
+
+def _kind(error: Exception) -> str:
+    """Name what is wrong with bytes, without them."""
+    if isinstance(error, ValidationError):
+        return error.errors(include_input=False)[0]["type"]
+    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else type(error).__name__
+
+
+def _details(error: ValidationError) -> list[InitErrorDetails]:
+    return [_as_detail(each) for each in error.errors(include_url=False)]
+
+
+def _within(name: str, detail: InitErrorDetails) -> InitErrorDetails:
+    """Place an error of a field's own validator below the field."""
+    return {**detail, "loc": (name, *detail.get("loc", ()))}
 
 
 def _as_detail(error: Any) -> InitErrorDetails:
@@ -266,7 +327,12 @@ def compile_schema(model: type[BaseModel]) -> Schema:
     if not (isinstance(candidate, type) and issubclass(candidate, BaseModel)) or candidate is BaseModel:
         raise TypeError(f"a pydantic model class is needed, not {model!r}")
     if not model.__pydantic_complete__:
-        model.model_rebuild()
+        try:
+            model.model_rebuild()
+        except PydanticUndefinedAnnotation as error:
+            raise InvalidModel(
+                model=name, reason=f"an annotation names {error.name!r}, which is not defined"
+            ) from error
     if issubclass(model, RootModel):
         raise InvalidModel(model=name, reason="a RootModel has no fields; make it a field of a model")
     if model.model_config.get("extra") == "allow":
@@ -285,7 +351,7 @@ def _compile_field(model: type[BaseModel], name: str, info: FieldInfo, decorated
     except Lossy as error:
         raise InvalidModel(model=model.__name__, field=name, reason=str(error)) from error
     frozen = info.frozen or model.model_config.get("frozen")
-    plain = not (decorated or frozen or has_validators(info))
+    plain = not (decorated or frozen or has_validators(info) or _looks_at_the_clock(model, name))
     return StoredField(name, info, codec, plain, is_original(info))
 
 
@@ -301,10 +367,25 @@ def _is_cross_field(model: type[BaseModel]) -> bool:
     decorators = model.__pydantic_decorators__
     if decorators.model_validators or decorators.root_validators:
         return True
+    return any(_looks_at_others(each["schema"]) for each in _fields_of(model).values())
+
+
+def _fields_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schemas of the model's fields, as pydantic made them, with the model's own validators."""
     schema: Any = model.__pydantic_core_schema__
+    definitions: list[dict[str, Any]] = []
     while schema["type"] != "model-fields":
-        schema = schema["schema"]
-    return any(_looks_at_others(each["schema"]) for each in schema["fields"].values())
+        definitions = schema.get("definitions", definitions)
+        if schema["type"] == "definition-ref":  # a model that nests itself
+            schema = next(each for each in definitions if each["ref"] == schema["schema_ref"])
+        else:
+            schema = schema["schema"]
+    return cast(dict[str, Any], schema["fields"])
+
+
+def _looks_at_the_clock(model: type[BaseModel], name: str) -> bool:
+    """Say whether only the model itself can tell if a value may be written: `FutureDate` stays readable for ever."""
+    return any("now_op" in node for node in walk(_fields_of(model)[name]["schema"]))
 
 
 def _looks_at_others(schema: dict[str, Any]) -> bool:
@@ -330,7 +411,7 @@ def _identity(model: type[BaseModel]) -> Callable[[str], Any] | None:
     adapter: TypeAdapter[Any] = TypeAdapter(info.rebuild_annotation())
     schema: Any = adapter.core_schema
     while schema["type"] not in ("str", "int", "uuid"):
-        if "schema" not in schema:
+        if "schema" not in schema or schema["type"] == "model":
             raise InvalidModel(model=model.__name__, field=IDENTITY, reason="an identity is text, an int or a UUID")
         schema = schema["schema"]
     return adapter.validate_strings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -18,10 +19,14 @@ class Script:
 
     def __call__(self, key: str, *args: Argument) -> Flow[Any]:
         """Run it on one key. One round trip: `EVALSHA`; one more, `EVAL`, where the server does not know it yet."""
+        return self.on([key], *args)
+
+    def on(self, keys: Sequence[str], *args: Argument) -> Flow[Any]:
+        """Run it on several keys, which a Cluster must have in one slot."""
         try:
-            [reply] = yield from ask(Command(("EVALSHA", self.sha, 1, key, *args)))
+            [reply] = yield from ask(Command(("EVALSHA", self.sha, len(keys), *keys, *args)), label="script")
         except NoScript:
-            [reply] = yield from ask(Command(("EVAL", self.source, 1, key, *args)))
+            [reply] = yield from ask(Command(("EVAL", self.source, len(keys), *keys, *args)), label="script")
         return reply
 
 
@@ -29,3 +34,5 @@ insert = Script("insert")
 replace = Script("replace")
 write = Script("write")
 commit = Script("commit")
+increment = Script("increment")
+transact = Script("transact")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _RESERVED = re.compile(r"[%{}\x00-\x1f\x7f]")
 _GLOB = re.compile(r"[\\*?\[\]^]")
-_NAME = re.compile(r"[^:{}*?\[\]\\^\x00-\x1f\x7f]+")
+_NAME = re.compile(r"(?!~)[^:{}*?\[\]\\^\x00-\x1f\x7f\ud800-\udfff]+")  # `~` begins the name of a sub-key
 _TAG = re.compile(r"[^{}]*(\{[^{}]+\})?[^{}]*")
 
 Id = str | int | UUID
@@ -40,19 +40,19 @@ def canonical(id: object) -> str:
     """
     if isinstance(id, bool) or not isinstance(id, (str, int, UUID)):
         raise TypeError(f"an id is text, an int or a UUID, not {type(id).__name__} {id!r}")
-    text = str(id) if not isinstance(id, str) else str.__str__(id)
+    text = str.__str__(id) if isinstance(id, str) else int.__repr__(id) if isinstance(id, int) else str(id)
     if not text:
         raise ValueError("an id must not be empty")
     if not text.isascii():
-        _refuse_surrogates(text)
+        _refuse_surrogates("id", text)
     return text
 
 
-def _refuse_surrogates(text: str) -> None:
+def _refuse_surrogates(what: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"id {text!r} holds a lone surrogate, which has no UTF-8 form") from error
+        raise ValueError(f"{what} {text!r} holds a lone surrogate, which has no UTF-8 form") from error
 
 
 def new_id() -> str:
@@ -95,6 +95,12 @@ class Space:
             id = _RESERVED.sub(lambda found: f"%{ord(found[0]):02X}", id)
         return f"{self.prefix}{self.name}:{id}"
 
+    def sub_key(self, name: str, id: str) -> str:
+        """Return a key beside the object's, in its slot, that no object can have."""
+        if "{" in self.prefix:
+            return f"{self.prefix}~{name}:{self.key(id)[len(self.prefix) :]}"
+        return f"{{{self.key(id)}}}~{name}"
+
     def id(self, key: bytes | str) -> str | None:
         """Return the id whose key this is; None where it is no key of an object of this space."""
         try:
@@ -102,7 +108,7 @@ class Space:
             if not text.startswith(self.stem):
                 return None
             id = unquote_to_bytes(text[len(self.stem) :]).decode()
-        except UnicodeDecodeError:
+        except UnicodeError:
             return None
         return id if id and self.key(id) == text else None
 
@@ -113,6 +119,7 @@ class Spaces:
     def __init__(self, prefix: str) -> None:
         if not _TAG.fullmatch(prefix):
             raise ValueError(f"prefix {prefix!r} may hold one {{tag}} and no other brace")
+        _refuse_surrogates("prefix", prefix)
         self.prefix = prefix
         self._dialect = Dialect()
         self._open: dict[str, Space] = {}

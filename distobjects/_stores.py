@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from . import _embedded
 from .errors import StoreUnavailable
@@ -53,6 +53,7 @@ def resolve(url: str | None, timeouts: Timeouts, *, asynchronous: bool) -> Store
     if parts.scheme not in _NETWORK:
         known = ", ".join(f"{scheme}://" for scheme in ("memory", "embedded", *_NETWORK))
         raise ValueError(f"URL scheme {parts.scheme!r} is none of {known}")
+    _refuse_bad_port(parts)
     return Store(without_credentials(url), _network_client(url, timeouts, asynchronous), _nothing)
 
 
@@ -95,7 +96,9 @@ def _memory(name: str, asynchronous: bool) -> Store:
 def _embedded_store(url: str, timeouts: Timeouts, asynchronous: bool) -> Store:
     parts = urlsplit(url)
     if parts.netloc:
-        raise ValueError(f"{url!r}: an embedded directory is a full path, as in embedded:///var/lib/app")
+        raise ValueError(
+            f"{without_credentials(url)!r}: an embedded directory is a full path, as in embedded:///var/lib/app"
+        )
     directory = unquote(parts.path) or str(_embedded.default_directory())
     server = _embedded.open_embedded(directory, binary=dict(parse_qsl(parts.query)).get("binary"))
     return Store(url, _network_client(f"unix://{server.socket}", timeouts, asynchronous), server.close)
@@ -115,7 +118,17 @@ def without_credentials(url: str) -> str:
     """Return the URL without user, password and their query parameters."""
     parts = urlsplit(url)
     query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name not in _SECRET])
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query))
+    bare = urlunsplit(parts._replace(scheme="", netloc=parts.netloc.rpartition("@")[2], query=query))
+    return f"{parts.scheme}://{bare.removeprefix('//')}"  # urlunsplit would write unix:/path, which redis-py refuses
+
+
+def _refuse_bad_port(parts: SplitResult) -> None:
+    """Say it without the text: behind the colon may be a part of a password."""
+    try:
+        _ = parts.port
+    except ValueError:
+        reason = "the port in the URL is no number up to 65535; in a password, write '/', '#', '?' and '@' as %XX"
+        raise ValueError(reason) from None
 
 
 def _nothing() -> None:

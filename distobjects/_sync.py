@@ -7,11 +7,14 @@ import os
 import sys
 import time
 import warnings
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._flow import Ask, Done, Flow, advance
 from ._retry import Lost, delay
 from .errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from . import _redis
 
 T = TypeVar("T")
 
@@ -24,8 +27,6 @@ class Runner:
     def __init__(self, client: Any) -> None:
         from . import _redis  # importing redis takes half a second: not before there is a client
 
-        if _redis.is_asyncio(client):
-            raise TypeError(f"{type(client).__name__} is an asyncio client; AsyncRedisBackend takes it")
         self._link = _redis.link_to(client)
         self.closed = False
         self.trips = 0
@@ -60,6 +61,18 @@ class Runner:
             except Lost as lost:
                 time.sleep(delay(lost, ask, attempt, time.monotonic() - started))
                 attempt += 1
+
+    def refuse_slots(self, keys: list[str]) -> None:
+        """Refuse keys that a cluster has in different slots."""
+        from . import _redis
+
+        _redis.refuse_slots(self._link.client, keys)
+
+    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> _redis.Lease:
+        """Return a lock on a key, not held yet."""
+        from . import _redis
+
+        return _redis.Lease(self._link.client, key, lease_seconds, wait_seconds)
 
     def close(self, *, own: bool) -> None:
         """Run nothing more. Close the client if it is our `own`."""

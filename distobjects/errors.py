@@ -83,13 +83,14 @@ class AlreadyExists(DistObjectsError):
 
 
 class Conflict(DistObjectsError):
-    """Somebody else changed what this write was based on; nothing was written."""
+    """Somebody else changed what this write was based on, and nothing was written; or holds the lock."""
 
     __module__ = "distobjects"
 
-    def __init__(self, *, model: str, id: str, fields: Sequence[str]) -> None:
+    def __init__(self, *, model: str, id: str, fields: Sequence[str] = (), reason: str | None = None) -> None:
         shown = ", ".join(repr(field) for field in fields)
-        super().__init__(f"{model} {id!r}: {shown} changed meanwhile and nothing was written; read again and retry")
+        told = reason or f"{shown} changed meanwhile and nothing was written; read again and retry"
+        super().__init__(f"{model} {id!r}: {told}")
         self.model = model
         self.id = id
         self.fields = tuple(fields)

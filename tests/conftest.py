@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ("tests.fix_servers",)
+pytest_plugins = ("tests.fix_servers", "tests.fix_stores")

@@ -1,0 +1,7 @@
+"""`python -m distobjects`: the command line of `cli`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,543 @@
+"""Containers and nested models read from a live object: local copies that write every change through, at any depth.
+
+1. Reading costs nothing more: a copy holds what was read, and after each change of its own what was committed.
+2. A change is replayed on what is stored now, validated, and committed by compare-and-set (`_writes.change`). What
+   goes by value, key or attribute replays on anything. What goes through a place in a list replays only while the
+   element that was seen there still is there; else it is a `Conflict`.
+3. A container assigned back by its own operator (`s.tags += [x]`) is written once, by the operator.
+4. What cannot be written through, such as a deque, or anything read through asyncio, refuses every change: none is
+   ever lost silently.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from operator import methodcaller
+from typing import Any, NamedTuple, NoReturn, Protocol, cast
+
+from pydantic import BaseModel
+
+from . import _writes
+from ._binding import Binding, Bound
+from ._impersonation import MISSING, bound, lookup, namespace, setter
+from ._numbers import Origin, mark, pending, plain_number, replay, type_of
+from ._roundtrip import same
+from .errors import Conflict
+
+# ---- where a copy belongs
+
+
+class Attribute(NamedTuple):
+    """A step to an attribute."""
+
+    name: str
+
+    def reach(self, target: Any) -> Any:
+        return getattr(target, self.name)
+
+    def assign(self, target: Any, value: Any) -> None:
+        if isinstance(target, BaseModel):
+            type(target).__pydantic_validator__.validate_assignment(target, self.name, value)
+        else:
+            setattr(target, self.name, value)
+
+
+class Key(NamedTuple):
+    """A step to a key of a mapping."""
+
+    key: Any
+
+    def reach(self, target: Any) -> Any:
+        return target[self.key]
+
+    def assign(self, target: Any, value: Any) -> None:
+        target[self.key] = value
+
+
+class Moved(Exception):
+    """A place in a list holds another element than the one that was seen there."""
+
+
+class Index:
+    """A step to a place in a list: good for as long as the element that was seen there is there."""
+
+    __slots__ = ("index", "seen")
+
+    def __init__(self, index: Any, seen: Any) -> None:
+        self.index = index
+        self.seen = copy.deepcopy(seen)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Index) and self.index == other.index
+
+    __hash__ = None  # type: ignore[assignment]  # compared, never looked up
+
+    def reach(self, target: Any) -> Any:
+        try:
+            found = target[self.index]
+        except IndexError:
+            raise Moved from None
+        if not same(found, self.seen):
+            raise Moved
+        return found
+
+    def assign(self, target: Any, value: Any) -> None:
+        self.reach(target)
+        target[self.index] = value
+
+
+Step = Attribute | Key | Index
+Path = tuple[Step, ...]
+
+
+class Root(Protocol):
+    """The field that a copy was read from."""
+
+    def apply(self, path: Path, operation: Callable[[Any], Any]) -> tuple[Any, Any]:
+        """Do `operation` on what `path` leads to; return its result, and the field's value as it is now."""
+        ...
+
+
+class LiveRoot:
+    """A field of a live object: changes are committed."""
+
+    __slots__ = ("_binding", "_id", "_name", "_raw")
+
+    def __init__(self, binding: Binding, id: str, name: str, raw: bytes | None) -> None:
+        self._binding = binding
+        self._id = id
+        self._name = name
+        self._raw = raw
+
+    def apply(self, path: Path, operation: Callable[[Any], Any]) -> tuple[Any, Any]:
+        result: Any = None
+
+        def step(value: Any) -> Any:
+            nonlocal result
+            result = operation(functools.reduce(lambda target, each: each.reach(target), path, value))
+            return value
+
+        backend, space, creating = self._binding
+        flow = _writes.change(space, self._id, self._name, step, basis=self._raw, creating=creating)
+        try:
+            changed = backend.run(flow)
+        except Moved as error:
+            raise Conflict(model=space.schema.name, id=self._id, fields=[self._name]) from error
+        self._raw = changed.raw
+        return result, changed.value
+
+    def is_of(self, live: Bound, name: str) -> bool:
+        """Say whether this is the field of this name of this live object."""
+        return self._name == name and self._id == live._id and self._binding == live._binding
+
+
+class FrozenRoot:
+    """A field whose copies cannot write through: every change is refused."""
+
+    __slots__ = ("_way_out",)
+
+    def __init__(self, way_out: str) -> None:
+        self._way_out = way_out
+
+    def apply(self, path: Path, operation: Callable[[Any], Any]) -> NoReturn:
+        raise TypeError(f"this copy cannot write through, and the change would be lost; {self._way_out}")
+
+
+class Copy:
+    """What all copies share; a mixin of the classes below."""
+
+    __slots__ = ()
+
+    _root: Root
+    _path: Path
+    _parent: Copy | None
+
+    def _change(self, operation: Callable[[Any], Any]) -> Any:
+        """Do `operation` on what is stored; show here, and in what holds this copy, what was committed."""
+        result, value = self._root.apply(self._path, operation)
+        holder: Copy | None = self
+        while holder is not None:
+            holder._show(value)
+            holder = holder._parent
+        return result
+
+    def _show(self, value: Any) -> None:
+        for step in self._path:
+            try:
+                value = step.reach(value) if not isinstance(step, Index) else value[step.index]
+            except (AttributeError, LookupError):
+                return  # it was taken out, as from any container of Python's
+            if isinstance(step, Index):
+                step.seen = copy.deepcopy(value)
+        self._hold(value)
+
+    def _hold(self, value: Any) -> None:
+        raise NotImplementedError
+
+    def _assign(self, step: Step, value: Any) -> None:
+        """Assign below this copy: a value, or what an operator made of what was read from there."""
+        if is_echo(value, self._root, (*self._path, step)):
+            return
+        key = step.index if isinstance(step, Index) else step[0]
+        if (steps := pending(value, self, key)) is not None:
+            self._change(lambda target: step.assign(target, replay(steps, step.reach(target))))
+        else:
+            value = plain(value)
+            self._change(lambda target: step.assign(target, value))
+
+    def _child(self, step: Step, value: Any) -> Any:
+        key = step.index if isinstance(step, Index) else step[0]
+        marked = mark(value, Origin(self, key))
+        return marked if marked is not value else wrap(self._root, (*self._path, step), self, value)
+
+    def __copy__(self) -> Any:
+        return copy.copy(plain(self))
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return plain(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return plain(self).__reduce_ex__(protocol)
+
+
+def is_echo(value: Any, root: object, path: Path) -> bool:
+    """Say whether a copy comes back from its own operator, which has written already; once."""
+    if not isinstance(value, Copy) or value._root is not root or value._path != path or not cast(Any, value)._echo:
+        return False
+    cast(Any, value)._echo = False
+    return True
+
+
+# ---- the containers
+
+# The built-in methods, called on what a type checker cannot see is one of them.
+_LIST: Any = list
+_DICT: Any = dict
+_SET: Any = set
+
+
+class _ListCopy(Copy):
+    def _hold(self, value: Any) -> None:
+        _LIST.__setitem__(self, slice(None), value)
+
+    def __getitem__(self, index: Any) -> Any:
+        found: Any = _LIST.__getitem__(self, index)
+        if isinstance(index, slice):
+            places = range(*index.indices(len(cast(Any, self))))
+            return [self._child(Index(at, each), each) for at, each in zip(places, found, strict=True)]
+        return self._child(Index(index, found), found)
+
+    def __iter__(self) -> Iterator[Any]:
+        at = 0
+        while at < len(cast(Any, self)):
+            found: Any = _LIST.__getitem__(self, at)
+            yield found if type(found) in ATOMS else wrap(self._root, (*self._path, Index(at, found)), self, found)
+            at += 1
+
+    def __reversed__(self) -> Iterator[Any]:
+        yield from reversed([*self])
+
+    def __add__(self, other: Any) -> list[Any]:
+        return [*self, *other]
+
+    def __mul__(self, count: Any) -> list[Any]:
+        return [*self] * count
+
+    __rmul__ = __mul__
+
+    def copy(self) -> list[Any]:
+        return [*self]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(index, slice):
+            values = [plain(each) for each in value]
+            self._at(index, lambda target: target.__setitem__(index, values))
+        else:
+            self._assign(Index(index, _LIST.__getitem__(self, index)), value)
+
+    def __delitem__(self, index: Any) -> None:
+        self._at(index, lambda target: target.__delitem__(index))
+
+    def pop(self, *index: Any) -> Any:
+        """Without an index, take what is last by then; with one, the element that was seen there."""
+        if not index:
+            return self._change(lambda target: target.pop())
+        return self._at(index[0], lambda target: target.pop(index[0]))
+
+    def insert(self, index: Any, value: Any) -> None:
+        value = plain(value)
+        self._at(slice(index, index + 1 or None), lambda target: target.insert(index, value))
+
+    def _at(self, index: Any, operation: Callable[[Any], Any]) -> Any:
+        """Do what goes by places, provided that they hold what was seen there."""
+        seen = copy.deepcopy(_LIST.__getitem__(self, index))
+
+        def checked(target: Any) -> Any:
+            try:
+                there = same(target[index], seen)
+            except IndexError:
+                there = False
+            if not there:
+                raise Moved
+            return operation(target)
+
+        return self._change(checked)
+
+
+class _DictCopy(Copy):
+    def _hold(self, value: Any) -> None:
+        _DICT.clear(self)
+        _DICT.update(self, value)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._child(Key(key), _DICT.__getitem__(self, key))
+
+    def __iter__(self) -> Iterator[Any]:  # seen by dict(copy), which would else take the values as they lie here
+        yield from _DICT.__iter__(self)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self[key] if key in cast(Any, self) else default
+
+    def items(self) -> Any:
+        return {key: self[key] for key in self}.items()
+
+    def values(self) -> Any:
+        return {key: self[key] for key in self}.values()
+
+    def copy(self) -> dict[Any, Any]:
+        return dict(self.items())
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | other
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._assign(Key(key), value)
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        self._change(methodcaller("setdefault", key, plain(default)))
+        return self[key]
+
+
+class _SetCopy(Copy):
+    def _hold(self, value: Any) -> None:
+        _SET.clear(self)
+        _SET.update(self, value)
+
+
+class _RefusingCopy(Copy):
+    """A container that is only read: what changes it is refused by its root."""
+
+    def _hold(self, value: Any) -> None:
+        raise NotImplementedError  # nothing is ever committed
+
+
+def _by_name(name: str, *, in_place: bool) -> Callable[..., Any]:
+    """Make the method that replays its namesake."""
+
+    def change(self: Any, *args: Any, **options: Any) -> Any:
+        args = tuple(plain(each) for each in args)
+        options = {key: plain(each) for key, each in options.items()}
+        result = self._change(partial(_called, name, args, options))
+        if not in_place:
+            return result
+        self._echo = True
+        return self
+
+    change.__name__ = name
+    return change
+
+
+def _called(name: str, args: tuple[Any, ...], options: dict[str, Any], target: Any) -> Any:
+    result = getattr(target, name)(*args, **options)
+    if result is NotImplemented:
+        raise TypeError(f"{name} does not take {type(args[0]).__name__}")
+    return result
+
+
+_SEQUENCE = "append extend clear remove reverse __iadd__ __imul__"
+_MAPPING = "__delitem__ pop popitem update clear __ior__"
+# What changes each kind of container, besides what its mixin defines.
+_METHODS: Mapping[type, tuple[type[Copy], str]] = {
+    list: (_ListCopy, f"{_SEQUENCE} sort"),
+    dict: (_DictCopy, _MAPPING),
+    set: (
+        _SetCopy,
+        "add clear difference_update discard intersection_update pop remove symmetric_difference_update update "
+        "__iand__ __ior__ __isub__ __ixor__",
+    ),
+    deque: (
+        _RefusingCopy,
+        f"{_SEQUENCE} appendleft extendleft insert pop popleft rotate __setitem__ __delitem__",
+    ),
+    OrderedDict: (_RefusingCopy, f"{_MAPPING} move_to_end setdefault __setitem__"),
+    defaultdict: (_RefusingCopy, f"{_MAPPING} setdefault __setitem__ __missing__"),
+    Counter: (_RefusingCopy, f"{_MAPPING} setdefault subtract __setitem__ __iadd__ __isub__ __iand__"),
+}
+
+
+def _container_class(kind: type, mixin: type[Copy], names: str) -> type:
+    methods = {name: _by_name(name, in_place=name.startswith("__i")) for name in names.split()}
+    return type(
+        kind.__name__,
+        (mixin, kind),
+        {
+            **methods,
+            "__module__": __name__,
+            "__doc__": f"A copy of a stored {kind.__name__}.",
+            "__class__": property(lambda self: kind),
+            "__hash__": None,
+        },
+    )
+
+
+_CONTAINERS: Mapping[type, type] = {
+    kind: _container_class(kind, mixin, names) for kind, (mixin, names) in _METHODS.items()
+}
+_KINDS: Mapping[type, type] = {made: kind for kind, made in _CONTAINERS.items()}
+
+
+# ---- nested models and dataclasses
+
+
+class Nested(Copy):
+    """A nested model or dataclass: its fields write through, and its own methods run on this copy."""
+
+    __slots__ = ("_echo", "_held", "_parent", "_path", "_root")
+
+    _held: Any
+
+    def _hold(self, value: Any) -> None:
+        object.__setattr__(self, "_held", value)
+
+    def __getattr__(self, name: str) -> Any:
+        held: Any = self._held
+        kind: Any = held.__class__
+        if name in vars(held) and name in _field_names(kind):
+            return self._child(Attribute(name), getattr(held, name))
+        if isinstance(held, BaseModel) and not name.startswith("__pydantic"):
+            found = lookup(self, kind, name, lambda: held)
+        else:
+            found = bound(self, kind, name) if name not in vars(held) else getattr(held, name)
+        if found is MISSING or name in ("model_fields_set", "model_extra") or name.startswith("__pydantic"):
+            return getattr(held, name)
+        return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in Nested.__slots__:
+            object.__setattr__(self, name, value)
+        elif set_property := setter(type_of(self._held), name):
+            set_property(self, value)
+        else:
+            self._assign(Attribute(name), value)
+
+    def __delattr__(self, name: str) -> None:
+        self._change(lambda target: delattr(target, name))
+
+    def __dir__(self) -> list[str]:
+        return dir(self._held)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._held == plain(other))
+
+    def __hash__(self) -> int:
+        return hash(self._held)
+
+    def __repr__(self) -> str:
+        return repr(self._held)
+
+    def __str__(self) -> str:
+        return str(self._held)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._held)
+
+
+@functools.cache
+def _field_names(kind: Any) -> frozenset[str]:
+    if issubclass(kind, BaseModel):
+        return frozenset(kind.model_fields)
+    return frozenset(each.name for each in dataclasses.fields(kind))
+
+
+def _held_dict(nested: Nested) -> dict[str, Any]:
+    held: Any = nested._held
+    fields: dict[str, Any] = held.__dict__
+    return fields
+
+
+@functools.cache
+def _nested_class(kind: Any) -> type[Nested]:
+    members = namespace(kind)
+    members["__dict__"] = property(_held_dict)
+    if hasattr(kind, "__dataclass_fields__"):
+        members["__dataclass_fields__"] = kind.__dataclass_fields__
+    return type(kind.__name__, (Nested,), members)
+
+
+# ---- in and out
+
+# Immutable, and so handed out as they are; the types of most values, to tell them at once.
+ATOMS = frozenset({str, bytes, bool, type(None), int, float})
+
+
+def wrap(root: Root, path: Path, parent: Copy | None, value: Any) -> Any:
+    """Return a value as a copy that writes through; what cannot change as it is."""
+    kind = type_of(value)
+    if kind in ATOMS:
+        return value
+    if kind in _CONTAINERS:
+        if issubclass(_CONTAINERS[kind], _RefusingCopy):
+            root = FrozenRoot(f"assign a whole {kind.__name__}, or change it in `with objects.edit(id)`")
+        made: Any = _refusing(kind, value) if kind is defaultdict else _CONTAINERS[kind](value)
+    elif isinstance(value, BaseModel) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+        made = object.__new__(_nested_class(kind))
+        made._hold(value)
+    elif isinstance(value, tuple):
+        return _wrapped_tuple(root, path, parent, cast(Any, value))
+    else:
+        return value
+    made._root, made._path, made._parent, made._echo = root, path, parent, False
+    return made
+
+
+def _refusing(kind: Any, value: Any) -> Any:
+    return _CONTAINERS[kind](value.default_factory, value)
+
+
+def _wrapped_tuple(root: Root, path: Path, parent: Copy | None, value: tuple[Any, ...]) -> Any:
+    """A tuple cannot change, but what is in it may."""
+    items = [wrap(root, (*path, Index(at, each)), parent, each) for at, each in enumerate(value)]
+    if all(item is each for item, each in zip(items, value, strict=True)):
+        return value
+    return cast(Any, value)._make(items) if hasattr(value, "_make") else tuple(items)
+
+
+def plain(value: Any) -> Any:
+    """Return a copy, or a container of copies, as the plain value that it shows."""
+    kind = type_of(value)
+    if kind in ATOMS:
+        return value
+    if isinstance(value, Nested):
+        return copy.deepcopy(value._held)
+    if kind in _KINDS:
+        base: Any = _KINDS[kind]
+        return copy.deepcopy(_unmarked(base, value))
+    if value.__class__ in (list, tuple, set):
+        items: Any = map(plain, value)
+        return kind(items)
+    if kind is dict:
+        return {key: plain(each) for key, each in value.items()}
+    return plain_number(value)
+
+
+def _unmarked(kind: Any, value: Any) -> Any:
+    if kind is defaultdict:
+        return defaultdict(value.default_factory, value)
+    if kind is list:
+        return _LIST.__getitem__(value, slice(None))
+    return dict(_DICT.items(value)) if kind is dict else kind(value)

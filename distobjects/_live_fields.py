@@ -1,0 +1,62 @@
+"""The descriptors that turn attribute access on a live object into commands."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from . import _objects, _writes
+from ._binding import Bound
+from ._containers import ATOMS, LiveRoot, is_echo, plain, wrap
+from ._flow import Flow
+from ._numbers import Origin, mark, pending, replay, sum_of
+from ._schema import IDENTITY
+
+
+class LiveField:
+    """One field: reading it is `HGET`, assigning it is validate and write.
+
+    What is read writes its own changes through: see `_numbers` and `_containers`.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, live: Bound | None, owner: type) -> Any:
+        if live is None:
+            return self
+        backend, space, creating = live._binding
+        raw, value = backend.run(_objects.fetch(space, live._id, self.name, creating=creating))
+        marked = mark(value, Origin(live, self.name, raw))
+        if marked is not value or type(value) in ATOMS:
+            return marked
+        return wrap(LiveRoot(live._binding, live._id, self.name, raw), (), None, value)
+
+    def __set__(self, live: Bound, value: Any) -> None:
+        backend, space, creating = live._binding
+        id, name = live._id, self.name
+        if type(value) in ATOMS:
+            flow: Flow[Any] = _writes.write(space, id, {name: value}, creating=creating)
+        elif (steps := pending(value, live, name)) is None:
+            root = getattr(value, "_root", None)
+            if isinstance(root, LiveRoot) and root.is_of(live, name) and is_echo(value, root, ()):
+                return
+            flow = _writes.write(space, id, {name: plain(value)}, creating=creating)
+        elif (by := sum_of(steps)) is not None:
+            flow = _writes.increment(space, id, name, by, creating=creating)
+        else:
+            raw = value._origin.raw
+            flow = _writes.change(space, id, name, partial(replay, steps), basis=raw, creating=creating)
+        backend.run(flow)
+
+
+class LiveIdentity:
+    """The model's `id` field: decoded from the key, never stored, never assigned. No I/O."""
+
+    def __get__(self, live: Bound | None, owner: type) -> Any:
+        return self if live is None else live._binding.space.schema.identity_of(live._id)
+
+    def __set__(self, live: Bound, value: object) -> None:
+        raise live._binding.space.schema.unknown(IDENTITY)

@@ -1,0 +1,118 @@
+"""Numbers read from a live object: plain numbers to everyone else, which remember where they come from. No I/O.
+
+1. `s.n += 1` reads `s.n`, adds in place, and assigns. The number that was read carries its origin; adding in place
+   gives a number that carries the operation too.
+2. Assigned back to its origin, it is not its value that is written: the operation is applied to what is stored then.
+3. That happens once. A second assignment of the same number, or of an expression's result (`s.n + 1`), writes a value.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple, cast
+
+Operation = Callable[[Any, Any], Any]
+
+
+class Origin:
+    """The place that a number was read from: `key` of `owner`."""
+
+    __slots__ = ("key", "owner", "raw", "used")
+
+    def __init__(self, owner: object, key: object, raw: bytes | None = None) -> None:
+        self.owner = owner
+        self.key = key
+        self.raw = raw
+        self.used = False
+
+
+class Step(NamedTuple):
+    """One operation in place, with its operand."""
+
+    operation: Operation
+    operand: Any
+
+
+class Marked:
+    """The part that all marked numbers share."""
+
+    _origin: Origin
+    _steps: tuple[Step, ...]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        kind = _PLAIN[type(self)]
+        return kind, (kind(self),)
+
+
+def _in_place(operation: Operation) -> Operation:
+    def apply(self: Any, operand: Any) -> Any:
+        operand = plain_number(operand)
+        result = operation(_PLAIN[type(self)](self), operand)
+        return mark(result, self._origin, (*self._steps, Step(operation, operand)))
+
+    return apply
+
+
+_IN_PLACE = {
+    f"__i{name}__": _in_place(getattr(operator, name))
+    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "xor")
+} | {f"__i{name}__": _in_place(getattr(operator, f"{name}_")) for name in ("and", "or")}
+
+_MARKED: Mapping[type, type] = {
+    kind: type(kind.__name__, (Marked, kind), {**_IN_PLACE, "__module__": __name__, "__doc__": f"A marked {kind}."})
+    for kind in (int, float, Decimal)
+}
+_PLAIN: Mapping[type, type] = {marked: kind for kind, marked in _MARKED.items()}
+
+
+def type_of(value: Any) -> Any:
+    """Return the true type of a value, which a type checker is not to narrow."""
+    return cast(Any, type(value))
+
+
+def mark(value: Any, origin: Origin, steps: tuple[Step, ...] = ()) -> Any:
+    """Return an int, float or Decimal with its origin; anything else as it is."""
+    made: Any = _MARKED.get(type_of(value))
+    if made is None:
+        return value
+    number = made(value)
+    number._origin = origin
+    number._steps = steps
+    return number
+
+
+def plain_number(value: Any) -> Any:
+    """Return a marked number as what it is to everyone else; anything else as it is."""
+    kind: Any = _PLAIN.get(type_of(value))
+    return value if kind is None else kind(value)
+
+
+def pending(value: Any, owner: object, key: object) -> tuple[Step, ...] | None:
+    """Return the operations of a number that comes back to where it was read, once; None for anything else."""
+    if type(value) not in _PLAIN or not value._steps:
+        return None
+    origin: Origin = value._origin
+    if origin.used or origin.key != key or (origin.owner is not owner and origin.owner != owner):
+        return None
+    origin.used = True
+    steps: tuple[Step, ...] = value._steps
+    return steps
+
+
+def sum_of(steps: tuple[Step, ...]) -> Any:
+    """Return what the operations add up to; None where one is no addition or subtraction."""
+    total: Any = 0
+    for operation, operand in steps:
+        if operation not in (operator.add, operator.sub) or not isinstance(operand, (int, float, Decimal)):
+            return None
+        total = operation(total, operand)
+    return total
+
+
+def replay(steps: tuple[Step, ...], value: Any) -> Any:
+    """Apply the operations to another value."""
+    for operation, operand in steps:
+        value = operation(value, operand)
+    return value

@@ -1,0 +1,338 @@
+"""Writing fields: no update is lost, however many hosts make them, and none makes an object. Pure flows.
+
+What does not depend on what is stored is one gated write. For what does:
+
+1. A change is applied to what is stored now, validated, and committed by one script that compares and writes
+   (`commit.lua`), provided that what it was based on still stands.
+2. Where it does not, the change is applied anew to what stands there then, after a random pause, for 5 seconds;
+   then it is a `Conflict` and nothing is written.
+3. Sums of plain numbers need none of that: one script adds and checks the bounds where the value lives
+   (`increment.lua`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from . import _objects, _scripts
+from ._flow import Argument, Command, Flow, Pause, ask
+from ._roundtrip import same
+from ._schema import IDENTITY, StoredField
+from ._space import Space
+from .errors import AccessDenied, Conflict, FieldUnset, NotFound, Unsupported
+
+# Both bounds are of time: 8 processes appending to one list needed up to 38 attempts.
+CONFLICT_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 0.01
+
+# A SHA-1 in hex is 40 bytes: what is no longer is compared as it is.
+_HASH_ABOVE = 40
+# The first element of the scripts' replies.
+ABSENT, DONE, REFUSED, NOT_FOR_A_SCRIPT, UNSET = 0, 1, 2, 3, 4
+
+Raws = Mapping[str, bytes | None]
+
+
+class Unread(NamedTuple):
+    """Stands for bytes that have not been read yet."""
+
+
+class Changed(NamedTuple):
+    """A field as it was committed."""
+
+    raw: bytes | None
+    value: Any
+
+
+def commit(space: Space, id: str, basis: Raws, raws: Raws, *, creating: bool = False) -> Flow[list[str]]:
+    """Write fields, provided that those of `basis` still have these bytes. One round trip: a script.
+
+    Returns:
+        The fields that have changed, with nothing written; none where it was written.
+
+    Raises:
+        NotFound: there is no such object any more.
+    """
+    pairs = [part for name, raw in raws.items() if raw is not None for part in (name, raw)]
+    [status, *changed] = yield from _scripts.commit(
+        space.key(id), int(creating), len(basis), *expected(space, basis), *pairs
+    )
+    if status == NOT_FOR_A_SCRIPT:
+        space.dialect.sha1hex = False
+        return (yield from commit(space, id, basis, raws, creating=creating))
+    if status == ABSENT:
+        raise NotFound(model=space.schema.name, id=id)
+    return [cast(bytes, name).decode() for name in changed]
+
+
+def expected(space: Space, basis: Raws) -> Iterator[Argument]:
+    """Yield each field and what its bytes must still be, as commit.lua reads it."""
+    for name, raw in basis.items():
+        yield name
+        if raw is None:
+            yield ""
+        elif len(raw) <= _HASH_ABOVE or not space.dialect.sha1hex:
+            yield b"=" + raw
+        else:
+            yield "#" + hashlib.sha1(raw, usedforsecurity=False).hexdigest()
+
+
+def jitter() -> float:
+    """Return how many seconds to wait before another attempt: at random, so that writers that met part again."""
+    return random.uniform(0, _LONGEST_PAUSE_SECONDS)
+
+
+def pause(space: Space, id: str, changed: list[str]) -> Flow[None]:
+    """Wait a little before a change is tried again.
+
+    Raises:
+        Conflict: it has been tried for long enough.
+    """
+    [elapsed] = yield Pause(jitter())
+    if elapsed > CONFLICT_SECONDS:
+        raise Conflict(model=space.schema.name, id=id, fields=changed)
+
+
+# ---- fields, each judged for itself
+
+
+def write(space: Space, id: str, changes: Mapping[str, Any], *, creating: bool = False) -> Flow[None]:
+    """Validate and write fields of one object, all of them or none.
+
+    One round trip: `HSETEX ... FXX` where the server has it, else a script (`EXISTS`, `HSET`); two for a
+    cross-field model, which is read, validated whole and committed by a script.
+
+    Args:
+        creating: an absent object comes into being (the class form, where every field has a default).
+
+    Raises:
+        ValidationError: the model refuses a value; nothing has been sent.
+        NotFound: there is no such object; nothing was written.
+        Conflict: others kept changing a cross-field object for 5 seconds; nothing was written.
+    """
+    if space.schema.cross_field:
+        return write_whole(space, id, changes, creating=creating)
+    raws = space.schema.encode_all(space.schema.check_many(changes))
+    return _objects.guarded(space, id, _write(space, id, raws, creating=creating))
+
+
+def _write(space: Space, id: str, raws: Mapping[str, bytes | None], *, creating: bool) -> Flow[None]:
+    key = space.key(id)
+    gone = [name for name, raw in raws.items() if raw is None]
+    pairs = [part for name, raw in raws.items() if raw is not None for part in (name, raw)]
+    for name in gone:
+        yield from forget(space, id, name)
+    if pairs and creating:
+        yield from ask(Command(("HSET", key, *pairs)), label="write")
+    elif pairs and not (yield from _write_existing(space, key, pairs)):
+        raise _objects.absent(space, id)
+
+
+def forget(space: Space, id: str, name: str) -> Flow[None]:
+    """Delete a field, which is how the original library's fields hold None. One round trip: `HDEL`."""
+    yield from ask(Command(("HDEL", space.key(id), name)), label="write")
+
+
+def _write_existing(space: Space, key: str, pairs: Sequence[Argument]) -> Flow[bool]:
+    """Write fields of a hash that exists; say whether it does."""
+    if space.dialect.hsetex:
+        try:
+            [written] = yield from ask(
+                Command(("HSETEX", key, "FXX", "FIELDS", len(pairs) // 2, *pairs)), label="write"
+            )
+            if written:
+                return True
+        except (Unsupported, AccessDenied):
+            space.dialect.hsetex = False
+    # FXX asks for the fields, and one of them may be absent: the script asks for the object.
+    return bool((yield from _scripts.write(key, *pairs)))
+
+
+# ---- several fields, judged together
+
+
+def write_whole(space: Space, id: str, changes: Mapping[str, Any], *, creating: bool = False) -> Flow[None]:
+    """Validate an object whole, with `changes` in it, and write what differs. Two round trips: a read and a script."""
+    return _objects.guarded(space, id, _write_whole(space, id, changes, creating=creating))
+
+
+def _write_whole(space: Space, id: str, changes: Mapping[str, Any], *, creating: bool) -> Flow[None]:
+    while True:
+        stored = yield from load(space, id, creating=creating)
+        raws = whole(space, id, stored, changes)
+        changed = yield from commit(space, id, stored, differing(raws, stored), creating=creating)
+        if not changed:
+            return
+        yield from pause(space, id, changed)
+
+
+def load(space: Space, id: str, *, creating: bool) -> Flow[Raws]:
+    """Return the bytes of all of the model's fields, None where one is absent."""
+    try:
+        stored = yield from _objects.load(space, id)
+    except NotFound:
+        if not creating:
+            raise
+        stored = {}
+    return {name: stored.get(name) for name in space.schema.fields}
+
+
+def whole(space: Space, id: str, stored: Raws, changes: Mapping[str, Any]) -> Raws:
+    """Return the bytes of the object that `changes` would make of what is stored, if the model admits it."""
+    schema = space.schema
+    values = {
+        name: schema.decode(id, name, raw) for name, raw in stored.items() if raw is not None and name not in changes
+    }
+    if schema.identity:
+        values[IDENTITY] = schema.identity_of(id)
+    return schema.encode_all(schema.check_whole(values, changes))
+
+
+def differing(raws: Raws, stored: Raws) -> Raws:
+    """Return what is to be written: the bytes that are not stored already."""
+    return {name: raw for name, raw in raws.items() if raw != stored.get(name)}
+
+
+# ---- one field
+
+
+def change(
+    space: Space,
+    id: str,
+    name: str,
+    step: Callable[[Any], Any],
+    *,
+    basis: bytes | Unread | None = Unread(),  # noqa: B008  # an immutable mark
+    creating: bool = False,
+) -> Flow[Changed]:
+    """Replace a field's value by what `step` makes of it. Two round trips, or one where `basis` still stands.
+
+    Args:
+        step: is given a value of its own, which it may change and return; it is called again after each conflict.
+        basis: the bytes that the field held when it was last read.
+
+    Raises:
+        Conflict: others kept changing it for 5 seconds; nothing was written.
+    """
+    return _objects.guarded(space, id, _change(space, id, name, step, basis, creating))
+
+
+def _change(
+    space: Space, id: str, name: str, step: Callable[[Any], Any], basis: bytes | Unread | None, creating: bool
+) -> Flow[Changed]:
+    schema, known = space.schema, basis
+    while True:
+        stored = yield from _basis(space, id, name, known, creating)
+        raw = stored[name]
+        try:
+            value = _changed(space, id, name, step, raw)
+        except Exception:
+            if known == raw and (yield from _basis(space, id, name, Unread(), creating)) != stored:
+                known = Unread()  # it failed on what is not there any more
+                continue
+            raise
+        raws = whole(space, id, stored, {name: value}) if schema.cross_field else {name: schema.encode(name, value)}
+        if raws[name] is None and raw is not None:
+            yield from forget(space, id, name)
+            return Changed(None, None)
+        changed = yield from commit(space, id, stored, differing(raws, stored), creating=creating)
+        if not changed:
+            return Changed(raws[name], value)
+        known = Unread()
+        yield from pause(space, id, changed)
+
+
+def _basis(space: Space, id: str, name: str, known: bytes | Unread | None, creating: bool) -> Flow[Raws]:
+    """Return the bytes that a change of one field is based on: of that field, or of all where they depend."""
+    if space.schema.cross_field:
+        return (yield from load(space, id, creating=creating))
+    if isinstance(known, Unread):
+        known, _ = yield from _objects.fetch(space, id, name, creating=creating)
+    return {name: known}
+
+
+def _changed(space: Space, id: str, name: str, step: Callable[[Any], Any], raw: bytes | None) -> Any:
+    schema = space.schema
+    before = schema.default(id, name, {}) if raw is None else schema.decode(id, name, raw)
+    return schema.check_changed(name, step(before))
+
+
+def compare_and_set(space: Space, id: str, name: str, old: Any, new: Any) -> Flow[bool]:
+    """Write a field, provided that it holds `old`; say whether. Two round trips: a read and a script.
+
+    Raises:
+        ValidationError: the model refuses `new`; nothing has been sent.
+    """
+    if not space.schema.cross_field:
+        space.schema.check(name, new)
+    return _compare_and_set(space, id, name, old, new)
+
+
+class _Differs(Exception):
+    """The field does not hold what it is compared with."""
+
+
+def _compare_and_set(space: Space, id: str, name: str, old: Any, new: Any) -> Flow[bool]:
+    def step(value: Any) -> Any:
+        if not same(value, old):
+            raise _Differs
+        return new
+
+    try:
+        yield from change(space, id, name, step)
+    except _Differs:
+        return False
+    return True
+
+
+# ---- sums
+
+
+def increment(space: Space, id: str, name: str, by: Any, *, creating: bool = False) -> Flow[Any]:
+    """Add to a number and return the sum. One round trip: a script; one or two more where it cannot judge.
+
+    Raises:
+        ValidationError: a constraint refuses the sum; nothing changed.
+        FieldUnset: there is neither a value nor a default.
+    """
+    field = space.schema.field(name)
+    added = _summand(field, by)
+    if space.schema.cross_field or not field.plain or added is None:
+        return _increment_by_change(space, id, name, by, creating)
+    return _objects.guarded(space, id, _increment(space, id, field, by, added, creating))
+
+
+def _summand(field: StoredField, by: Any) -> str | None:
+    """Return what to add as text, if a script can add it to this field."""
+    kind = field.codec.summable
+    if kind == "int" and isinstance(by, int):
+        return str(int(by))
+    return repr(float(by)) if kind == "float" and isinstance(by, (int, float)) else None
+
+
+def _increment(space: Space, id: str, field: StoredField, by: Any, added: str, creating: bool) -> Flow[Any]:
+    schema, name = space.schema, field.name
+    default = b""
+    if not field.info.is_required() and not field.default_reads_others:
+        default = schema.encode(name, schema.default(id, name, {})) or b""
+    bounds = [part for bound, value in field.codec.bounds.items() for part in (bound, value)]
+    [status, *rest] = yield from _scripts.increment(
+        space.key(id), name, str(field.codec.summable), added, default, int(creating), *bounds
+    )
+    if status == DONE:
+        return schema.decode(id, name, rest[0])
+    if status == ABSENT:
+        raise _objects.absent(space, id)
+    if status == UNSET and not field.default_reads_others:
+        raise FieldUnset(model=schema.name, id=id, field=name)
+    if status == REFUSED:
+        schema.check(name, schema.decode(id, name, rest[0]) + by)
+    return (yield from _increment_by_change(space, id, name, by, creating))
+
+
+def _increment_by_change(space: Space, id: str, name: str, by: Any, creating: bool) -> Flow[Any]:
+    changed = yield from change(space, id, name, lambda value: value + by, creating=creating)
+    return changed.value

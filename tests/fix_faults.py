@@ -1,0 +1,137 @@
+"""A proxy between clients and a server that loses what a test tells it to lose, command by command.
+
+It runs in a thread of its own. A client that waits for each reply before it asks again sends every command in one
+piece, and nothing else from the server is on its way then: so the next bytes from there are the reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from enum import Enum
+
+from tests.fix_servers import Server
+
+
+class Fault(Enum):
+    """What happens to a command. All but the last end in a reset of the connection."""
+
+    LOSE_REQUEST = "the server never sees it"
+    LOSE_REPLY = "the server does it, the client is told nothing"
+    CUT_REPLY = "the server does it, the client gets one byte of the reply"
+    HOLD_REPLY = "the server does it, the reply waits for `release`"
+
+
+@dataclass
+class Proxy:
+    """What a test sees of it.
+
+    Attributes:
+        port: where clients connect, on 127.0.0.1.
+        fired: the faults that have happened, in order.
+        connections: how many times a client has connected.
+    """
+
+    port: int = 0
+    fired: list[Fault] = field(default_factory=list)
+    connections: int = 0
+    _armed: list[tuple[bytes, Fault]] = field(default_factory=list)
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def arm(self, fault: Fault, command: str, *, times: int = 1) -> None:
+        """Let this happen to the next `times` occurrences of the command, in whatever connection."""
+        self._armed += [(f"\r\n{command}\r\n".encode(), fault)] * times
+
+    def release(self) -> None:
+        """Deliver the replies that are held."""
+        self._loop.call_soon_threadsafe(self._released.set)
+
+    def _struck(self, request: bytes) -> Fault | None:
+        for each in self._armed:
+            if each[0] in request.upper():
+                self._armed.remove(each)
+                self.fired.append(each[1])
+                return each[1]
+        return None
+
+
+@contextmanager
+def faulty(server: Server, port: int = 0) -> Iterator[Proxy]:
+    """Run a proxy before this server for the length of the block, on this port or any."""
+    proxy, started, stop = Proxy(port), threading.Event(), asyncio.Event()
+    thread = threading.Thread(target=lambda: proxy._loop.run_until_complete(_serve(proxy, server, started, stop)))
+    thread.start()
+    started.wait(5)
+    try:
+        yield proxy
+    finally:
+        proxy._loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        proxy._loop.close()
+
+
+async def _serve(proxy: Proxy, server: Server, started: threading.Event, stop: asyncio.Event) -> None:
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        proxy.connections += 1
+        tasks.add(asyncio.ensure_future(_relay(proxy, server, reader, writer)))
+
+    listener = await asyncio.start_server(accept, "127.0.0.1", proxy.port)
+    proxy.port = listener.sockets[0].getsockname()[1]
+    started.set()
+    await stop.wait()
+    listener.close()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _relay(proxy: Proxy, server: Server, near: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    """Pass everything on in both directions, until a fault or an end."""
+    far, upstream = await asyncio.open_connection("127.0.0.1", server.port)
+    pending: list[Fault] = []
+
+    async def forth() -> None:
+        while request := await near.read(1 << 20):
+            fault = proxy._struck(request)
+            if fault is Fault.LOSE_REQUEST:
+                return
+            if fault:
+                pending.append(fault)
+            upstream.write(request)
+
+    async def back() -> None:
+        while reply := await far.read(1 << 20):
+            fault = pending.pop(0) if pending else None
+            if fault is Fault.CUT_REPLY:
+                client.write(reply[:1])
+            if fault in (Fault.LOSE_REPLY, Fault.CUT_REPLY):
+                return
+            if fault is Fault.HOLD_REPLY:
+                await proxy._released.wait()
+            client.write(reply)
+
+    both = [asyncio.ensure_future(forth()), asyncio.ensure_future(back())]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in both:
+            each.cancel()
+        await asyncio.gather(*both, return_exceptions=True)
+        # without lingering, a close is a reset
+        client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for each in (client, upstream):
+            each.close()
+            with suppress(OSError):
+                await each.wait_closed()
