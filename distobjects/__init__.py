@@ -1,10 +1,8 @@
 """Typed objects that live in Redis: an attribute read is one HGET, an attribute write is validated and one HSET."""
 
-from ._async_backend import AsyncRedisBackend, connect_async
-from ._async_collection import AsyncObjects
-from ._async_handles import AsyncFieldHandle
-from ._async_live import AsyncDObject
-from ._async_transaction import AsyncTransaction
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._backend import RedisBackend, connect
 from ._bulk import Fault
 from ._changes import Change
@@ -30,6 +28,13 @@ from .errors import (
     UnknownField,
     Unsupported,
 )
+
+if TYPE_CHECKING:
+    from ._async_backend import AsyncRedisBackend, connect_async
+    from ._async_collection import AsyncObjects
+    from ._async_handles import AsyncFieldHandle
+    from ._async_live import AsyncDObject
+    from ._async_transaction import AsyncTransaction
 
 __all__ = [
     "AccessDenied",
@@ -63,3 +68,24 @@ __all__ = [
     "connect",
     "connect_async",
 ]
+
+# Loaded at their first use: asyncio is a third of what importing this package would take.
+_ASYNC = {
+    "AsyncDObject": "_async_live",
+    "AsyncFieldHandle": "_async_handles",
+    "AsyncObjects": "_async_collection",
+    "AsyncRedisBackend": "_async_backend",
+    "AsyncTransaction": "_async_transaction",
+    "connect_async": "_async_backend",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ASYNC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_ASYNC[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

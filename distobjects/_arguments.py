@@ -16,6 +16,7 @@ from ._schema import IDENTITY, id_in
 from ._space import Id, Space, canonical, new_id
 
 M = TypeVar("M", bound=BaseModel)
+K = TypeVar("K", bound=Id)  # a Mapping is invariant in its keys: one of str is none of Id
 
 MISSING: Any = object()
 
@@ -63,10 +64,10 @@ def _new_id(space: Space) -> str:
     return fresh
 
 
-def many(space: Space, values: Mapping[Id, M] | Iterable[M]) -> Iterator[tuple[str, M]]:
+def many(space: Space, values: Mapping[K, M] | Iterable[M]) -> Iterator[tuple[str, M]]:
     """Pair each value with its id."""
     if isinstance(values, Mapping):
-        for id, value in cast(Mapping[Id, M], values).items():
+        for id, value in cast(Mapping[K, M], values).items():
             yield identified(space, value, id)
         return
     for value in values:

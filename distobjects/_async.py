@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._flow import Ask, Done, Flow, advance
+from ._flow import Ask, Flow
 from ._retry import Lost, delay
 from .errors import StoreUnavailable
 
@@ -58,14 +58,17 @@ class AsyncRunner:
         if self.closed:
             raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
         started = time.monotonic()
-        step = advance(flow)
-        while not isinstance(step, Done):
-            if isinstance(step, Ask):
-                step = advance(flow, await self._post(step))
-            else:
-                await asyncio.sleep(step.seconds)
-                step = advance(flow, [time.monotonic() - started])
-        return step.value  # type: ignore[no-any-return]  # mypy loses T when it narrows a generic tuple
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, Ask):
+                    step = flow.send(await self._post(step))
+                else:
+                    await asyncio.sleep(step.seconds)
+                    step = flow.send([time.monotonic() - started])
+        except StopIteration as stop:  # as advance() has it, without its tuple for each step
+            value: T = stop.value
+            return value
 
     async def _post(self, ask: Ask) -> list[Any]:
         link = self._link()

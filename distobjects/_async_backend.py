@@ -39,7 +39,7 @@ class AsyncRedisBackend:
         client: a client of `redis.asyncio` or `valkey.asyncio`, or an asyncio client of fakeredis.
         prefix: begins every key; one `{tag}` in it keeps the whole backend in one Cluster slot.
 
-    Example:
+    Examples:
         >>> import redis.asyncio
         >>> from distobjects import AsyncRedisBackend
         >>> backend = AsyncRedisBackend(client=redis.asyncio.Redis(host="localhost", port=6379, db=5))

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
-from . import _arguments, _bulk, _edits, _lock, _objects, _writes
+from . import _arguments, _async_lock, _bulk, _edits, _objects, _writes
 from ._async_handles import AsyncFieldHandle
 from ._async_live import AsyncBackend, AsyncDObject
 from ._bulk import Fault
@@ -16,6 +16,7 @@ from ._changes import Change
 from ._space import Id, Space
 
 M = TypeVar("M", bound=BaseModel)
+K = TypeVar("K", bound=Id)  # a Mapping is invariant in its keys: one of str is none of Id
 D = TypeVar("D")
 V = TypeVar("V")
 A = TypeVar("A")
@@ -168,14 +169,14 @@ class AsyncObjects(Generic[M]):
         chosen = self.id_of(id)
         lease = self._backend.lease(self._space.sub_key("lock", chosen), lease_seconds, wait_seconds)
         if not await lease.acquire():
-            raise _lock.taken(self._space, chosen, wait_seconds)
-        async with _lock.kept_async(lease, lease_seconds):
+            raise _async_lock.taken(self._space, chosen, wait_seconds)
+        async with _async_lock.kept(lease, lease_seconds):
             try:
                 yield
             finally:
                 held = await lease.release()
         if not held:
-            raise _lock.lost(self._space, chosen)
+            raise _async_lock.lost(self._space, chosen)
 
     # ---- time to live
 
@@ -200,7 +201,7 @@ class AsyncObjects(Generic[M]):
 
     # ---- many objects
 
-    async def create_many(self, values: Mapping[Id, M] | Iterable[M]) -> list[str]:
+    async def create_many(self, values: Mapping[K, M] | Iterable[M]) -> list[str]:
         """Store new objects and return their ids, in order. One round trip for each 1,000, each object atomically.
 
         Args:
@@ -212,7 +213,7 @@ class AsyncObjects(Generic[M]):
         """
         return await self._backend.run(_bulk.create_many(self._space, _arguments.many(self._space, values)))
 
-    async def put_many(self, values: Mapping[Id, M] | Iterable[M]) -> list[str]:
+    async def put_many(self, values: Mapping[K, M] | Iterable[M]) -> list[str]:
         """Create or replace whole objects and return their ids, in order. One round trip for each 1,000."""
         return await self._backend.run(_bulk.put_many(self._space, _arguments.many(self._space, values)))
 

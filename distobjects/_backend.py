@@ -38,7 +38,7 @@ class RedisBackend:
         client: a `redis.Redis`, `redis.RedisCluster`, `valkey.Valkey` or fakeredis client.
         prefix: begins every key; one `{tag}` in it keeps the whole backend in one Cluster slot.
 
-    Example:
+    Examples:
         >>> import redis
         >>> from distobjects import RedisBackend
         >>> backend = RedisBackend(client=redis.Redis(host="localhost", port=6379, db=5))
@@ -100,7 +100,7 @@ class RedisBackend:
             NotFound, AlreadyExists: an object has been deleted, or created, meanwhile.
             ValueError: on a Cluster, two objects are in different slots; nothing was sent.
 
-        Example:
+        Examples:
             >>> from distobjects import connect
             >>> from pydantic import BaseModel, Field
             >>> class Account(BaseModel):

@@ -14,6 +14,7 @@ import functools
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import (
@@ -32,7 +33,7 @@ from pydantic import (
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.fields import FieldInfo
 from pydantic.types import PathType
-from pydantic_core import SchemaSerializer, SchemaValidator
+from pydantic_core import SchemaSerializer, SchemaValidator, TzInfo
 
 from ._roundtrip import Lossy, is_encoded, is_exact, json_shapes, refuse, same, walk
 
@@ -112,10 +113,11 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
     Raises:
         Lossy: the type cannot be stored so that it comes back the same; the message says why.
     """
-    schema, core_config, definitions = _core_schema(info, config)
+    annotation = _annotation(info)
+    schema, core_config, definitions = _core_schema(annotation, info, config)
     secret = _secret(info.annotation)
     whole = {"type": "definitions", "schema": schema, "definitions": definitions} if definitions else schema
-    refuse(whole, _bare(info.annotation), secret=secret is not None)
+    refuse(whole, annotation, secret=secret is not None)
     inner = unwrapped(schema)
     encoded = inner["type"] != "json" and is_encoded(inner)
     if any(is_encoded(node) and node is not inner for node in walk(whole)):
@@ -130,7 +132,8 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
     validator, serializer = _build(whole, core_config)
     reopen = functools.partial(serializer.to_python, round_trip=True) if is_encoded(inner) else _unchanged
     encode, decode = _PAIRS[kind](validator, serializer)
-    if kind == "json":
+    exact = secret is not None or is_exact(whole)
+    if kind == "json" and exact:
         encode = _guarded(encode, decode)
     if encoded:
         encode = _reopened(reopen)
@@ -139,7 +142,7 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
     if nullable and kind in ("text", "bytes"):
         encode, decode = _escaped(encode, decode)
     validate = revalidate = validator.validate_python
-    if secret is None and not is_exact(whole):
+    if not exact:
         encode = _verified(encode, decode)
         revalidate = _build(_doubting(whole), core_config)[0].validate_python
     _probe(schema, encode, decode)
@@ -173,12 +176,19 @@ def _doubting(node: Any) -> Any:
     return node
 
 
-def _core_schema(info: FieldInfo, config: ConfigDict) -> tuple[dict[str, Any], Any, list[dict[str, Any]]]:
-    """Return pydantic's own schema of the field, read off a bare model: same configuration, no decorators."""
+def _annotation(info: FieldInfo) -> Any:
+    """Return the annotation that says what is stored."""
     annotation: Any = _bare(info.annotation)
     for item in info.metadata:
         if not isinstance(item, (*_VALIDATORS, *_SERIALIZERS)):
             annotation = Annotated[annotation, item]
+    return annotation
+
+
+def _core_schema(
+    annotation: Any, info: FieldInfo, config: ConfigDict
+) -> tuple[dict[str, Any], Any, list[dict[str, Any]]]:
+    """Return pydantic's own schema of the field, read off a bare model: same configuration, no decorators."""
     inward = {name: value for name, value in config.items() if name not in _OUTWARD}
     settings = cast(ConfigDict, {**inward, **_known(_FAITHFUL), "protected_namespaces": ()})
     definition = Field(discriminator=info.discriminator) if info.discriminator is not None else Field()
@@ -367,6 +377,12 @@ def _guarded(encode: Encode, decode: Decode) -> Encode:
     return encode_guarded
 
 
+def _has_exact_zone(value: datetime) -> bool:
+    """Say whether a datetime surely comes back the same: other offsets may have seconds, which get lost."""
+    zone = value.tzinfo
+    return zone is None or zone is UTC or type(zone) is TzInfo
+
+
 def _verified(encode: Encode, decode: Decode) -> Encode:
     """Refuse a value whose bytes would not come back the same, such as a subclass with fields of its own.
 
@@ -374,6 +390,8 @@ def _verified(encode: Encode, decode: Decode) -> Encode:
     """
 
     def encode_verified(value: Any) -> bytes:
+        if type(value) is datetime and _has_exact_zone(value):
+            return encode(value)
         try:
             raw = encode(value)
             back = decode(raw)

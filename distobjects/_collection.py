@@ -17,6 +17,7 @@ from ._handles import FieldHandle
 from ._space import Id, Space
 
 M = TypeVar("M", bound=BaseModel)
+K = TypeVar("K", bound=Id)  # a Mapping is invariant in its keys: one of str is none of Id
 D = TypeVar("D")
 V = TypeVar("V")
 A = TypeVar("A")
@@ -141,7 +142,7 @@ class Objects(Generic[M]):
             Conflict: somebody else has changed a field that the block read or changed; `mutate` retries.
             NotFound: there is no such object, or it has been deleted meanwhile.
 
-        Example:
+        Examples:
             >>> from distobjects import connect
             >>> from pydantic import BaseModel
             >>> class Span(BaseModel):
@@ -230,7 +231,7 @@ class Objects(Generic[M]):
 
     # ---- many objects
 
-    def create_many(self, values: Mapping[Id, M] | Iterable[M]) -> list[str]:
+    def create_many(self, values: Mapping[K, M] | Iterable[M]) -> list[str]:
         """Store new objects and return their ids, in order. One round trip for each 1,000, each object atomically.
 
         Args:
@@ -242,7 +243,7 @@ class Objects(Generic[M]):
         """
         return self._backend.run(_bulk.create_many(self._space, _arguments.many(self._space, values)))
 
-    def put_many(self, values: Mapping[Id, M] | Iterable[M]) -> list[str]:
+    def put_many(self, values: Mapping[K, M] | Iterable[M]) -> list[str]:
         """Create or replace whole objects and return their ids, in order. One round trip for each 1,000."""
         return self._backend.run(_bulk.put_many(self._space, _arguments.many(self._space, values)))
 

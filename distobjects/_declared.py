@@ -65,21 +65,16 @@ def _own_fields(cls: type) -> Declared:
         for name in annotated
         if typing.get_origin(hints[name]) is not typing.ClassVar and hints[name] is not typing.ClassVar
     }
-    for name, value in {**_of_mixins(cls), **vars(cls)}.items():
+    # Markers come from plain mixins too; annotations there are no fields, as in pydantic.
+    for name, value in {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}.items():
         if isinstance(value, Marker):
             own[name] = (value.stored_as(), Field(default=None))
         elif type(value).__name__ == "PydanticDescriptorProxy":  # of field_validator, computed_field, ...
             reason = f"{name!r} has a decorator of pydantic's, which works in a BaseModel only; use objects(Model)"
             raise InvalidModel(model=cls.__name__, reason=reason)
-        elif isinstance(value, FieldInfo) and name not in own:
+        elif isinstance(value, FieldInfo) and name in vars(cls) and name not in own:
             raise InvalidModel(model=cls.__name__, field=name, reason="a Field() needs an annotation beside it")
     return own
-
-
-def _of_mixins(cls: type) -> dict[str, Any]:
-    """Return the markers of bases that are no `DObject`, which have live fields in their place by now."""
-    bases = reversed(cls.__mro__[1:])
-    return {name: value for base in bases for name, value in vars(base).items() if isinstance(value, Marker)}
 
 
 def _backend(cls: type) -> Backend | None:
@@ -87,5 +82,8 @@ def _backend(cls: type) -> Backend | None:
     for base in cls.__mro__:
         backend = getattr(vars(base).get("Meta"), "backend", None)
         if backend is not None:
+            if not hasattr(backend, "space") or inspect.iscoroutinefunction(backend.run):
+                reason = f"Meta.backend is to be a RedisBackend, as of connect(), not {backend!r}"
+                raise InvalidModel(model=cls.__name__, reason=reason)
             return cast(Backend, backend)
     return None

@@ -29,6 +29,7 @@ Say = Callable[[str], None]
 _KEEP_SECONDS = 600
 # A second process that has not ended by then never will.
 _LIMIT_SECONDS = 60.0
+_ENDED_EARLY = "the second process ended early; what it says is above"
 
 
 class Home(BaseModel):
@@ -97,7 +98,7 @@ class Other:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise ChildProcessError("the second process ended early; what it says is above")
+            raise ChildProcessError(_ENDED_EARLY)
         shown: list[str] = json.loads(answer)
         return shown
 
@@ -106,19 +107,26 @@ class Other:
 def _other(prefix: str) -> Generator[Other]:
     """Run the second process for the length of the block; it ends when its input does."""
     program = "import sys; from distobjects import _demo; _demo.serve(sys.argv[1])"
-    with subprocess.Popen(
-        [sys.executable, "-c", program, prefix], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        watchdog = threading.Timer(_LIMIT_SECONDS, process.kill)
-        watchdog.start()
-        try:
-            yield Other(process)
-            process.communicate()
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            watchdog.cancel()
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, prefix],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the first process, which then ends this one
+    )
+    watchdog = threading.Timer(_LIMIT_SECONDS, process.kill)
+    watchdog.start()
+    try:
+        with process:
+            try:
+                yield Other(process)
+            except BaseException:
+                process.kill()
+                raise
+    except BrokenPipeError as error:
+        raise ChildProcessError(_ENDED_EARLY) from error
+    finally:
+        watchdog.cancel()
 
 
 def show(say: Say) -> None:

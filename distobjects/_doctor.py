@@ -172,8 +172,13 @@ def _examine_server(report: Report, db: RedisBackend, begin: float) -> None:
     report.sections["memory"] = _memory(report, info)
     if urlsplit(str(db.url)).scheme == "embedded":
         report.sections["embedded"] = _embedded(report, db, info, time.monotonic() - begin)
-    if tuple(map(int, str(info["redis_version"]).split(".")[:2])) < _OLDEST:
-        report.problems.append("the server is older than Redis 6.2, which is the oldest that is supported")
+    judge_age(report, str(info["redis_version"]))
+
+
+def judge_age(report: Report, version: str) -> None:
+    """Find servers wanting that are too old."""
+    if tuple(map(int, version.split(".")[:2])) < _OLDEST:
+        report.problems.append(f"the server is Redis {version}; the oldest that is supported is 6.2")
 
 
 def _persistence(report: Report, db: RedisBackend, info: Info) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def commit_edit(draft: Draft) -> Flow[None]:
         Conflict: fields that it read or changed have been changed by somebody else; nothing was written.
         NotFound: the object has been deleted.
     """
-    space, id = draft._space, draft._id
+    space, id = draft._draft_space, draft._draft_id
     basis, written = outcome(draft)
     if written:
         changed = yield from _objects.guarded(space, id, _writes.commit(space, id, basis, written))
@@ -52,4 +52,4 @@ def mutate(space: Space, id: str, change: Callable[[Any], object]) -> Flow[BaseM
         except Conflict as conflict:
             yield from _writes.pause(space, id, list(conflict.fields))
         else:
-            return draft._plain()
+            return draft._draft_plain()

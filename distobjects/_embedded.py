@@ -157,7 +157,7 @@ class Embedded:
         try:
             if not self._answers(unless=lambda: child.poll() is not None):
                 tail = log.read_bytes()[begin:].decode(errors="replace").splitlines()[-8:]
-                reason = "\n  ".join(tail) or f"nothing, {str(log)!r} is empty"
+                reason = "\n  ".join(tail) or "nothing"
                 raise StoreUnavailable(f"{binary!r} ended with status {child.returncode}; it said last:\n  {reason}")
         except BaseException:
             child.kill()
@@ -434,26 +434,17 @@ def _before_fork() -> None:
 
 
 def _after_fork(*, child: bool) -> None:
-    if child:
-        _disown()
-        _hook_multiprocessing()
     try:
         for embedded in _open.values():
             embedded.after_fork(child=child)
+        if child:
+            _hook_multiprocessing()
     finally:
         _lock.release()
 
 
 def _close_all() -> None:
     with _lock, ExitStack() as leaving:
-        leaving.callback(_disown)
         for embedded in _open.values():
             embedded.holders = 0
             leaving.callback(embedded.leave)
-
-
-def _disown() -> None:
-    """Forget the servers that others go on using, or that the parent started: they are not ours to reap."""
-    for child in _children.values():
-        child.returncode = 0  # or Popen would warn that it still runs
-    _children.clear()

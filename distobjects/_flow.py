@@ -31,7 +31,10 @@ class Ask(NamedTuple):
 
     @property
     def repeatable(self) -> bool:
-        return all(command.repeatable for command in self.commands)
+        # The ask of one command is the hot path; a generator expression would cost it a fiftieth of a round trip.
+        return (
+            self.commands[0].repeatable if len(self.commands) == 1 else all(each.repeatable for each in self.commands)
+        )
 
 
 class Pause(NamedTuple):

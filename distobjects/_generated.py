@@ -33,7 +33,9 @@ class Generated(DObject):
         return found
 
     def __setattr__(self, name: str, value: object) -> None:
-        if set_property := setter(self._binding.space.schema.model, name):
+        if name in self._binding.space.schema.fields:
+            object.__setattr__(self, name, value)
+        elif set_property := setter(self._binding.space.schema.model, name):
             set_property(self, value)
         else:
             super().__setattr__(name, value)

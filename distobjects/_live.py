@@ -26,7 +26,7 @@ class DObject:
     The class form creates by assignment where every field has a default. Its `Meta` names the backend, which
     subclasses inherit, and may name a `key_space`, which they don't; the default is the name of the class.
 
-    Example:
+    Examples:
         >>> from distobjects import DObject, connect
         >>> from distobjects.fields import TextField
         >>> class MyStudent(DObject):

@@ -39,8 +39,8 @@ class LiveField:
         id, name = live._id, self.name
         if type(value) in ATOMS:
             flow: Flow[Any] = _writes.write(space, id, {name: value}, creating=creating)
-        elif (steps := pending(value, live, name)) is None:
-            root = getattr(value, "_root", None)
+        elif (steps := pending(value, live, name, alike=_one_object)) is None:
+            root = getattr(value, "_copy_root", None)
             if isinstance(root, LiveRoot) and root.is_of(live, name) and is_echo(value, root, ()):
                 return
             flow = _writes.write(space, id, {name: plain(value)}, creating=creating)
@@ -50,6 +50,10 @@ class LiveField:
             raw = value._origin.raw
             flow = _writes.change(space, id, name, partial(replay, steps), basis=raw, creating=creating)
         backend.run(flow)
+
+
+def _one_object(owner: object, live: Bound) -> bool:
+    return owner is live or (type(owner) is type(live) and owner == live)
 
 
 class LiveIdentity:

@@ -1,18 +1,17 @@
-"""Keeping a lock while its block runs. The two ways to wait, for threads and for asyncio, stand side by side here."""
+"""Keeping a lock while its block runs, for threads."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from ._space import Space
 from .errors import Conflict, StoreUnavailable
 
 # Of its lease: two extensions may fail before the third is too late.
-_EXTEND_AFTER = 1 / 3
+EXTEND_AFTER = 1 / 3
 
 
 class Lease(Protocol):
@@ -21,19 +20,13 @@ class Lease(Protocol):
     def extend(self) -> bool: ...
 
 
-class AsyncLease(Protocol):
-    """A lock that is held, for asyncio."""
-
-    async def extend(self) -> bool: ...
-
-
 @contextmanager
 def kept(lease: Lease, lease_seconds: float) -> Generator[None, None, None]:
     """Extend a lease from a thread of its own until the block ends."""
     ended = threading.Event()
 
     def keep() -> None:
-        while not ended.wait(lease_seconds * _EXTEND_AFTER):
+        while not ended.wait(lease_seconds * EXTEND_AFTER):
             with suppress(StoreUnavailable):  # the next extension may still be in time; whether it was, release tells
                 if not lease.extend():
                     return
@@ -45,26 +38,6 @@ def kept(lease: Lease, lease_seconds: float) -> Generator[None, None, None]:
     finally:
         ended.set()
         keeper.join()
-
-
-@asynccontextmanager
-async def kept_async(lease: AsyncLease, lease_seconds: float) -> AsyncGenerator[None, None]:
-    """The twin of `kept` for asyncio: a task extends it."""
-
-    async def keep() -> None:
-        held = True
-        while held:
-            await asyncio.sleep(lease_seconds * _EXTEND_AFTER)
-            with suppress(StoreUnavailable):
-                held = await lease.extend()
-
-    keeper = asyncio.create_task(keep(), name="distobjects-lock")
-    try:
-        yield
-    finally:
-        keeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeper
 
 
 def taken(space: Space, id: str, wait_seconds: float) -> Conflict:

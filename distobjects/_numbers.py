@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -45,10 +46,16 @@ class Marked:
         kind = _PLAIN[type(self)]
         return kind, (kind(self),)
 
+    def __copy__(self) -> Any:
+        return plain_number(self)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return plain_number(self)
+
 
 def _in_place(operation: Operation) -> Operation:
     def apply(self: Any, operand: Any) -> Any:
-        operand = plain_number(operand)
+        operand = _of_python(operand)
         result = operation(_PLAIN[type(self)](self), operand)
         return mark(result, self._origin, (*self._steps, Step(operation, operand)))
 
@@ -60,10 +67,13 @@ _IN_PLACE = {
     for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "xor")
 } | {f"__i{name}__": _in_place(getattr(operator, f"{name}_")) for name in ("and", "or")}
 
-_MARKED: Mapping[type, type] = {
-    kind: type(kind.__name__, (Marked, kind), {**_IN_PLACE, "__module__": __name__, "__doc__": f"A marked {kind}."})
-    for kind in (int, float, Decimal)
-}
+
+def _marked_class(kind: type) -> type:
+    members = {"__module__": __name__, "__doc__": f"A marked {kind}.", "__class__": property(lambda self: kind)}
+    return type(kind.__name__, (Marked, kind), {**_IN_PLACE, **members})
+
+
+_MARKED: Mapping[type, type] = {kind: _marked_class(kind) for kind in (int, float, Decimal)}
 _PLAIN: Mapping[type, type] = {marked: kind for kind, marked in _MARKED.items()}
 
 
@@ -89,12 +99,26 @@ def plain_number(value: Any) -> Any:
     return value if kind is None else kind(value)
 
 
-def pending(value: Any, owner: object, key: object) -> tuple[Step, ...] | None:
-    """Return the operations of a number that comes back to where it was read, once; None for anything else."""
+def _of_python(operand: Any) -> Any:
+    """Return another library's number, such as numpy's, as Python's own: the result would be one of theirs else."""
+    if isinstance(operand, numbers.Integral):
+        return int(operand)
+    is_real = isinstance(operand, numbers.Real) and not isinstance(operand, numbers.Rational)
+    return float(operand) if is_real else plain_number(operand)
+
+
+def pending(
+    value: Any, owner: object, key: object, *, alike: Callable[[Any, Any], bool] = operator.is_
+) -> tuple[Step, ...] | None:
+    """Return the operations of a number that comes back to where it was read, once; None for anything else.
+
+    Args:
+        alike: says whether two owners are one.
+    """
     if type(value) not in _PLAIN or not value._steps:
         return None
     origin: Origin = value._origin
-    if origin.used or origin.key != key or (origin.owner is not owner and origin.owner != owner):
+    if origin.used or origin.key != key or not alike(origin.owner, owner):
         return None
     origin.used = True
     steps: tuple[Step, ...] = value._steps

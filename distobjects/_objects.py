@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel
 
 from . import _scripts
-from ._flow import Argument, Command, Flow, WrongType, ask, reading
+from ._flow import Argument, Ask, Command, Flow, WrongType, ask, reading
 from ._space import Space
 from .errors import AlreadyExists, CorruptData, NotFound
 
@@ -46,20 +46,21 @@ def read(space: Space, id: str, name: str, *, creating: bool = False) -> Flow[An
 
 def fetch(space: Space, id: str, name: str, *, creating: bool = False) -> Flow[tuple[bytes | None, Any]]:
     """Read one field as `read` does; return its bytes, None where it is absent, and its value."""
-    return guarded(space, id, _fetch(space, id, name, creating=creating))
-
-
-def _fetch(space: Space, id: str, name: str, *, creating: bool) -> Flow[tuple[bytes | None, Any]]:
     key = space.key(id)
-    [raw] = yield from ask(reading("HGET", key, name), label="read")
-    if raw is not None:
+    [raw] = yield Ask((Command(("HGET", key, name), repeatable=True),), "read")
+    if type(raw) is bytes:  # the hot path, without the generators of the others
         return raw, space.schema.decode(id, name, raw)
-    field = space.schema.fields[name]
-    if field.default_reads_others:
+    return (yield from guarded(space, id, _fetch_absent(space, id, name, raw, creating=creating)))
+
+
+def _fetch_absent(space: Space, id: str, name: str, reply: Any, *, creating: bool) -> Flow[tuple[None, Any]]:
+    if reply is not None:
+        raise reply
+    if space.schema.fields[name].default_reads_others:
         values = yield from _snapshot_values(space, id)
         return None, values[name]
     if not creating:
-        [there] = yield from ask(reading("EXISTS", key), label="read")
+        [there] = yield from ask(reading("EXISTS", space.key(id)), label="read")
         if not there:
             raise absent(space, id)
     return None, space.schema.default(id, name, {})

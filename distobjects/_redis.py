@@ -14,6 +14,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ._flow import Argument, Ask, Command, NoScript, WrongType
+from ._leases import Leases
 from ._retry import Lost
 from .errors import (
     AccessDenied,
@@ -49,6 +51,7 @@ _BY_CLASS: Sequence[tuple[str, type[DistObjectsError]]] = (
     ("BusyLoadingError", StoreBusy),
     ("MaxConnectionsError", StoreBusy),
     ("ClusterDownError", StoreUnavailable),
+    ("AskError", Unsupported),  # a MovedError is one too
     ("MasterDownError", StoreUnavailable),
 )
 # By how the server's message begins; redis-py knows no class for these.
@@ -65,6 +68,8 @@ _BY_MESSAGE: Sequence[tuple[str, type[DistObjectsError]]] = (
     ("NOAUTH", AccessDenied),
     ("WRONGPASS", AccessDenied),
     ("NOPERM", AccessDenied),
+    ("ACL failure in script", AccessDenied),
+    ("The user executing the script can't", AccessDenied),  # before Redis 7.2
     ("unknown command", Unsupported),
     ("ERR unknown command", Unsupported),
     ("MASTERDOWN", StoreUnavailable),
@@ -75,7 +80,7 @@ _BY_MESSAGE: Sequence[tuple[str, type[DistObjectsError]]] = (
 )
 _IN_SCRIPT = re.compile(r"^.*@user_script: ?\d+: -?")
 _WAY_OUT: Mapping[type[DistObjectsError], str] = {
-    AccessDenied: "check user, password and ACL rules; docs/errors lists the commands that are needed",
+    AccessDenied: "check user, password and ACL rules; docs/atomic lists the commands that are needed",
     ReadOnly: "write to the primary, or mend its persistence or replicas",
     OutOfMemory: "raise maxmemory, set an eviction policy, or delete",
     StoreBusy: "try again, or allow more connections",
@@ -101,6 +106,10 @@ def _kind(error: BaseException) -> type[DistObjectsError] | None:
 
 def _made(kind: type[DistObjectsError], error: BaseException, where: str) -> DistObjectsError:
     way_out = _WAY_OUT.get(kind)
+    if "AskError" in _names(error):
+        way_out = (
+            "this is one node of a cluster, and the key is on another: RedisBackend(redis.RedisCluster(...)) finds it"
+        )
     made = kind(f"{where}: {str(error) or type(error).__name__}" + (f"; {way_out}" if way_out else ""))
     made.__cause__ = error
     return made
@@ -147,15 +156,21 @@ def failures(client: Any) -> tuple[type[Exception], ...]:
 def packed(commands: Sequence[Command]) -> bytes:
     """Return the bytes of commands, as one piece to send."""
     parts: list[bytes] = []
-    for command in commands:
-        parts.append(b"*%d\r\n" % len(command.args))
-        for argument in command.args:
-            raw = _argument(argument)
+    for args, _ in commands:
+        parts.append(b"*%d\r\n" % len(args))
+        for argument in args:
+            raw = argument.encode() if type(argument) is str else _raw(argument)
             parts.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
     return b"".join(parts)
 
 
-def _argument(argument: Argument) -> bytes:
+def plain(command: Command) -> tuple[Argument, ...]:
+    """Return the arguments as bytes: a client packs text in an encoding of its own. It looks names up, as text."""
+    name, *others = command.args
+    return name, *map(_raw, others)
+
+
+def _raw(argument: Argument) -> bytes:
     if isinstance(argument, bytes):
         return argument
     return argument.encode() if isinstance(argument, str) else b"%d" % argument
@@ -187,9 +202,10 @@ def _place(pool: Any) -> str:
 def has_own_pool(client: Any) -> bool:
     """Say whether the client's connections can be driven by hand."""
     pool = getattr(client, "connection_pool", None)
-    reader = getattr(getattr(pool, "connection_class", None), "read_response", None)
-    home = getattr(reader, "__module__", "").partition(".")[0]
-    return home in ("redis", "valkey") and hasattr(pool, "get_connection") and getattr(pool, "cache", None) is None
+    bases: tuple[type, ...] = getattr(getattr(pool, "connection_class", None), "__mro__", ())
+    homes = {base.__module__.partition(".")[0] for base in bases}
+    driven = bool(homes & {"redis", "valkey"}) and "fakeredis" not in homes
+    return driven and hasattr(pool, "get_connection") and getattr(pool, "cache", None) is None
 
 
 def is_cluster(client: Any) -> bool:
@@ -279,33 +295,34 @@ def open_memory(name: str, *, asynchronous: bool) -> Any:
 
 
 class PoolLink:
-    """Sends asks over connections taken from the client's own pool."""
+    """Sends asks over connections leased from the client's own pool."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
         self.where = where(client)
         self._failures = failures(client)
         self._pool = client.connection_pool
-        self._lease = _lease_arguments(self._pool)
+        get = partial(self._pool.get_connection, *_lease_arguments(self._pool))
+        self._leases = Leases(self._pool, get, self._failures)
 
     def post(self, ask: Ask) -> list[Any]:
         """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
-        pool = self._pool
         try:
-            connection = pool.get_connection(*self._lease)
+            lease = self._leases.take(writing=not ask.repeatable)
         except self._failures as error:
             raise connection_error(error, self.where, sent=False) from error
+        connection = lease.connection
         try:
-            connection.send_packed_command((packed(ask.commands),))
-            return [self._reply(connection) for _ in ask.commands]
+            connection.send_packed_command((packed(ask.commands),), check_health=lease.fresh)
+            replies = [self._reply(connection) for _ in ask.commands]
         except self._failures as error:
-            connection.disconnect()
+            self._leases.drop(lease)
             raise connection_error(error, self.where, sent=True) from error
         except BaseException:  # KeyboardInterrupt: a reply is still on its way and must reach nobody else
-            connection.disconnect()
+            self._leases.drop(lease)
             raise
-        finally:
-            pool.release(connection)
+        self._leases.give(lease)
+        return replies
 
     def _reply(self, connection: Any) -> Any:
         try:
@@ -315,12 +332,15 @@ class PoolLink:
                 raise
             return reply
 
-    def close(self) -> None:
-        self._pool.disconnect()
+    def close(self, *, own: bool) -> None:
+        """Give the leases back; close the connections if the client is our `own`."""
+        self._leases.close()
+        if own:
+            self._pool.disconnect()
 
 
 # After so long without a round trip, a connection may have died without the event loop having told it.
-_IDLE_SECONDS = 0.05
+_IDLE_SECONDS = 0.001
 
 
 class AsyncPoolLink:
@@ -393,7 +413,7 @@ class ClientLink:
                 return [self._one(ask.commands[0])]
             pipeline = self.client.pipeline(transaction=False)
             for command in ask.commands:
-                pipeline.execute_command(*command.args, NEVER_DECODE=True)
+                pipeline.execute_command(*plain(command), NEVER_DECODE=True)
             return as_replies(pipeline.execute(raise_on_error=False), self.where)
         except self._failures as error:
             raise connection_error(error, self.where, sent=not _never_left(error)) from error
@@ -407,10 +427,12 @@ class ClientLink:
             return reply
 
     def _execute(self, command: Command) -> Any:
-        return self.client.execute_command(*command.args, NEVER_DECODE=True)
+        return self.client.execute_command(*plain(command), NEVER_DECODE=True)
 
-    def close(self) -> None:
-        self.client.close()
+    def close(self, *, own: bool) -> None:
+        """Close the client if it is our `own`."""
+        if own:
+            self.client.close()
 
 
 class ClusterLink(ClientLink):
@@ -447,17 +469,20 @@ class ClusterLink(ClientLink):
             return self._scan_nodes(command)
         if command.repeatable:
             return super()._execute(command)
-        return self.client.execute_command(*command.args, target_nodes=self._node(command), NEVER_DECODE=True)
+        return self.client.execute_command(*plain(command), target_nodes=self._node(command), NEVER_DECODE=True)
 
     def _node(self, command: Command) -> Any:
-        return self.client.get_node_from_key(key_of(command))
+        try:
+            return self.client.get_node_from_key(key_of(command))
+        except self._failures as error:
+            raise connection_error(error, self.where, sent=False) from error
 
     def _scan_nodes(self, command: Command) -> Any:
         """Scan the primaries of a cluster one after the other, under one cursor."""
         nodes = sorted(self.client.get_primaries(), key=lambda node: str(node.name))
         cursor, node = divided(command, len(nodes))
         reply = self.client.execute_command(
-            "SCAN", cursor, *command.args[2:], target_nodes=nodes[node], NEVER_DECODE=True
+            "SCAN", cursor, *plain(command)[2:], target_nodes=nodes[node], NEVER_DECODE=True
         )
         return joined(reply, node, len(nodes))
 
@@ -477,7 +502,7 @@ class AsyncClientLink:
                 return [await self._one(ask.commands[0])]
             pipeline = self.client.pipeline(transaction=False)
             for command in ask.commands:
-                pipeline.execute_command(*command.args, NEVER_DECODE=True)
+                pipeline.execute_command(*plain(command), NEVER_DECODE=True)
             return as_replies(await pipeline.execute(raise_on_error=False), self.where)
         except self._failures as error:
             raise connection_error(error, self.where, sent=not _never_left(error)) from error
@@ -491,7 +516,7 @@ class AsyncClientLink:
             return reply
 
     async def _execute(self, command: Command) -> Any:
-        return await self.client.execute_command(*command.args, NEVER_DECODE=True)
+        return await self.client.execute_command(*plain(command), NEVER_DECODE=True)
 
     async def close(self) -> None:
         await self.client.aclose()
@@ -500,21 +525,40 @@ class AsyncClientLink:
 class AsyncClusterLink(AsyncClientLink):
     """The twin of `ClusterLink` for asyncio, where redis-py's batches send nothing again."""
 
+    async def post(self, ask: Ask) -> list[Any]:
+        """Send the commands and return one reply for each, an error reply as one of our exceptions."""
+        try:
+            await self.client.initialize()
+        except self._failures as error:
+            raise connection_error(error, self.where, sent=False) from error
+        if not ask.repeatable:
+            for command in ask.commands:
+                self._node(command)  # a slot that no node has is told before anything is sent
+        try:
+            return await super().post(ask)
+        except KeyError as slot:  # so a batch of redis-py's tells it
+            uncovered = OSError(f"no node of the cluster has slot {slot}")
+            raise connection_error(uncovered, self.where, sent=True) from uncovered
+
     async def _execute(self, command: Command) -> Any:
-        await self.client.initialize()
         if command.args[0] == "SCAN":
             return await self._scan_nodes(command)
         if command.repeatable:
             return await super()._execute(command)
-        node = self.client.get_node_from_key(key_of(command))
-        return await self.client.execute_command(*command.args, target_nodes=node, NEVER_DECODE=True)
+        return await self.client.execute_command(*plain(command), target_nodes=self._node(command), NEVER_DECODE=True)
+
+    def _node(self, command: Command) -> Any:
+        try:
+            return self.client.get_node_from_key(key_of(command))
+        except self._failures as error:
+            raise connection_error(error, self.where, sent=False) from error
 
     async def _scan_nodes(self, command: Command) -> Any:
         """Scan the primaries of a cluster one after the other, under one cursor."""
         nodes = sorted(self.client.get_primaries(), key=lambda node: str(node.name))
         cursor, node = divided(command, len(nodes))
         reply = await self.client.execute_command(
-            "SCAN", cursor, *command.args[2:], target_nodes=nodes[node], NEVER_DECODE=True
+            "SCAN", cursor, *plain(command)[2:], target_nodes=nodes[node], NEVER_DECODE=True
         )
         return joined(reply, node, len(nodes))
 

@@ -41,7 +41,7 @@ class Reference:
 def F(model: type[M]) -> M:
     """Return references to the fields of a model, statically an instance of it.
 
-    Example:
+    Examples:
         >>> from pydantic import BaseModel
         >>> class Student(BaseModel):
         ...     name: str

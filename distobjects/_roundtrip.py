@@ -37,6 +37,10 @@ _OPAQUE = frozenset(
 Node = dict[str, Any]
 
 
+# These are the same if they are equal and of one type, and most values are of them.
+_ATOMS = frozenset({str, int, bool, bytes, type(None)})
+
+
 class Lossy(ValueError):
     """A type or a value whose bytes would not come back the same."""
 
@@ -73,26 +77,44 @@ def listed(node: Node) -> list[Any]:
 def same(value: Any, other: Any) -> bool:
     """Say whether two values are equal and of equal types, all the way down; nan equals nan.
 
-    An instant is the same in any class of time zone, and in a subclass of datetime, as pendulum has them.
+    An instant is the same in any class of time zone, and in a subclass of datetime, as pendulum has them. What passes
+    for a value, as the numbers and copies of a live object do, is the same as that value.
     """
-    if type(value) is not type(other) or isinstance(value, (datetime, time)):
+    if type(value) in _ATOMS and type(value) is type(other):
+        return bool(value == other)
+    if value.__class__ is not other.__class__ or isinstance(value, (datetime, time)):
         return _same_moment(value, other)
     if isinstance(value, BaseModel):
-        return same(value.__dict__, other.__dict__) and same(value.model_extra, other.model_extra)
+        return _same_pairs(value.__dict__, other.__dict__) and same(value.model_extra, other.model_extra)
     if dataclasses.is_dataclass(value):
         return all(same(getattr(value, each.name), getattr(other, each.name)) for each in dataclasses.fields(value))
     if isinstance(value, Mapping):
-        return same(list(cast(Any, value).items()), list(other.items()))
+        return _same_pairs(cast(Any, value), other)
     if isinstance(value, (list, tuple, deque)):
         items = cast(Sequence[Any], value)
         bounded = getattr(items, "maxlen", None) == getattr(other, "maxlen", None)
-        return bounded and len(items) == len(other) and all(map(same, items, other))
+        return bounded and _all_same([*items], [*other])
     if isinstance(value, (set, frozenset)):
         members = cast(set[Any], value)
         return {(type(each), each) for each in members} == {(type(each), each) for each in other}
     if isinstance(value, Decimal):
         return str(value) == str(other)  # a signalling nan refuses to be compared
     return bool(value == other) or (value != value and other != other)
+
+
+def _all_same(values: list[Any], others: list[Any]) -> bool:
+    """Compare one by one; what is nothing but text and numbers at once, which takes a tenth of the time."""
+    if len(values) != len(others):
+        return False
+    kinds = [*map(type, values)]
+    if _ATOMS.issuperset(kinds):
+        return kinds == [*map(type, others)] and values == others
+    return all(map(same, values, others))
+
+
+def _same_pairs(mapping: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
+    """Compare mappings, in the order of their keys."""
+    return _all_same([*mapping], [*other]) and _all_same([*mapping.values()], [*other.values()])
 
 
 def _same_moment(value: Any, other: Any) -> bool:

@@ -115,7 +115,8 @@ class Schema:
         if info.is_required():
             raise FieldUnset(model=self.name, id=id, field=name)
         value = info.get_default(call_default_factory=True, validated_data=dict(others))
-        if not info.validate_default:
+        asked = info.validate_default
+        if not (self.model.model_config.get("validate_default") if asked is None else asked):
             return value
         return self.fields[name].codec.validate(value) if self._frozen(name) else self.check(name, value)
 
@@ -315,17 +316,21 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, list(names), n=1)), None)
 
 
-@functools.cache
 def compile_schema(model: type[BaseModel]) -> Schema:
     """Compile a model; the work is done once per class.
 
     Raises:
         InvalidModel: it cannot be stored so that it comes back the same.
     """
-    name = getattr(model, "__name__", repr(model))
     candidate: Any = model
     if not (isinstance(candidate, type) and issubclass(candidate, BaseModel)) or candidate is BaseModel:
         raise TypeError(f"a pydantic model class is needed, not {model!r}")
+    return _compile(model)
+
+
+@functools.cache
+def _compile(model: type[BaseModel]) -> Schema:
+    name = model.__name__
     if not model.__pydantic_complete__:
         try:
             model.model_rebuild()

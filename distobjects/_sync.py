@@ -9,7 +9,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._flow import Ask, Done, Flow, advance
+from ._flow import Ask, Flow
 from ._retry import Lost, delay
 from .errors import StoreUnavailable
 
@@ -43,14 +43,17 @@ class Runner:
         if _in_running_loop():
             _warn_of_blocking()
         started = time.monotonic()
-        step = advance(flow)
-        while not isinstance(step, Done):
-            if isinstance(step, Ask):
-                step = advance(flow, self._post(step))
-            else:
-                time.sleep(step.seconds)
-                step = advance(flow, [time.monotonic() - started])
-        return step.value  # type: ignore[no-any-return]  # mypy loses T when it narrows a generic tuple
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, Ask):
+                    step = flow.send(self._post(step))
+                else:
+                    time.sleep(step.seconds)
+                    step = flow.send([time.monotonic() - started])
+        except StopIteration as stop:  # as advance() has it, without its tuple for each step
+            value: T = stop.value
+            return value
 
     def _post(self, ask: Ask) -> list[Any]:
         started, attempt = time.monotonic(), 0
@@ -77,8 +80,7 @@ class Runner:
     def close(self, *, own: bool) -> None:
         """Run nothing more. Close the client if it is our `own`."""
         self.closed = True
-        if own:
-            self._link.close()
+        self._link.close(own=own)
 
 
 def _in_running_loop() -> bool:

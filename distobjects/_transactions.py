@@ -67,7 +67,7 @@ class Parts:
     def snapshot(self, space: Space, id: str) -> Flow[BaseModel]:
         """Return a plain instance, whose every field is compared when the transaction commits."""
         draft = yield from self.draft(space, id)
-        return draft._plain().model_copy(deep=True)
+        return draft._draft_plain().model_copy(deep=True)
 
     def create(self, space: Space, id: str, value: BaseModel) -> None:
         """Take note of a new object. No I/O before the commit."""

@@ -228,7 +228,7 @@ def _change(
         stored = yield from _basis(space, id, name, known, creating)
         raw = stored[name]
         try:
-            value = _changed(space, id, name, step, raw)
+            value = _changed(space, id, name, step, stored)
         except Exception:
             if known == raw and (yield from _basis(space, id, name, Unread(), creating)) != stored:
                 known = Unread()  # it failed on what is not there any more
@@ -240,23 +240,32 @@ def _change(
             return Changed(None, None)
         changed = yield from commit(space, id, stored, differing(raws, stored), creating=creating)
         if not changed:
-            return Changed(raws[name], value)
+            # The rules of a cross-field model may have made something else of the value.
+            committed = raws[name]
+            crossed = schema.cross_field and committed is not None
+            return Changed(committed, schema.decode(id, name, cast(bytes, committed)) if crossed else value)
         known = Unread()
         yield from pause(space, id, changed)
 
 
 def _basis(space: Space, id: str, name: str, known: bytes | Unread | None, creating: bool) -> Flow[Raws]:
     """Return the bytes that a change of one field is based on: of that field, or of all where they depend."""
-    if space.schema.cross_field:
-        return (yield from load(space, id, creating=creating))
-    if isinstance(known, Unread):
-        known, _ = yield from _objects.fetch(space, id, name, creating=creating)
-    return {name: known}
+    if not space.schema.cross_field:
+        if isinstance(known, Unread):
+            known, _ = yield from _objects.fetch(space, id, name, creating=creating)
+        if known is not None or not space.schema.fields[name].default_reads_others:
+            return {name: known}
+    return (yield from load(space, id, creating=creating))
 
 
-def _changed(space: Space, id: str, name: str, step: Callable[[Any], Any], raw: bytes | None) -> Any:
-    schema = space.schema
-    before = schema.default(id, name, {}) if raw is None else schema.decode(id, name, raw)
+def _changed(space: Space, id: str, name: str, step: Callable[[Any], Any], stored: Raws) -> Any:
+    schema, raw = space.schema, stored[name]
+    if raw is not None:
+        before = schema.decode(id, name, raw)
+    elif schema.fields[name].default_reads_others:
+        before = schema.decode_all(id, stored)[name]
+    else:
+        before = schema.default(id, name, {})
     return schema.check_changed(name, step(before))
 
 

@@ -3,7 +3,8 @@
 -- ARGV     field, 'int' or 'float', what to add, the default's bytes ('' where there is none),
 --          '1' if an absent object may come into being, then bound, value, ... ('ge', 'gt', 'le', 'lt'; ints only)
 -- Reply    {1, sum} added, {0} there is no such object, {2, value} a bound refuses the sum and nothing changed,
---          {3} not for a script: no number, or beyond what a double holds exactly; {4} neither value nor default
+--          {3} not for a script: no number, beyond what a double holds exactly, or of more decimals than
+--          HINCRBYFLOAT writes; {4} neither value nor default
 -- Keeps    no addition is lost, and what is stored obeys its bounds; the field's time to live stays
 local key, field, by = KEYS[1], ARGV[1], ARGV[3]
 if ARGV[5] ~= '1' and redis.call('EXISTS', key) == 0 then
@@ -11,21 +12,22 @@ if ARGV[5] ~= '1' and redis.call('EXISTS', key) == 0 then
 end
 local value = redis.call('HGET', key, field)
 local held = value or ARGV[4]
-if held == '' then
+if not value and held == '' then
   return {4}
 end
 if ARGV[2] == 'float' then
+  -- As JSON has it: HINCRBYFLOAT would read '007' and '0x7' too.
+  if not string.match(held, '^-?%d[%d.eE+-]*$') or string.match(held, '^-?0%d') then
+    return {3}
+  end
+  local sum = (tonumber(held) or 0/0) + (tonumber(by) or 0/0)
+  if sum - sum ~= 0 or math.abs(tonumber(string.format('%.17f', sum)) - sum) > math.abs(sum) * 2^-52 then
+    return {3}
+  end
   if not value then
     redis.call('HSET', key, field, held)
   end
-  local sum = redis.pcall('HINCRBYFLOAT', key, field, by)
-  if type(sum) == 'table' then
-    if not value then
-      redis.call('HDEL', key, field)
-    end
-    return {3}
-  end
-  return {1, sum}
+  return {1, redis.call('HINCRBYFLOAT', key, field, by)}
 end
 if #held > 15 or #by > 15 or not (held == '0' or string.match(held, '^-?[1-9]%d*$')) then
   return {3}
