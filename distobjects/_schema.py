@@ -214,13 +214,17 @@ class Schema:
         """Validate the object that `changes` would make of `values`, by all of the model's validators.
 
         Returns:
-            Every stored field's value, as the validators leave it.
+            Every stored field's value, as the validators leave it. A field with validators of its own that is not
+            among the changes keeps its value: one that transforms (hashes a password, say) must not run twice.
         """
         for name in changes:
             self._refuse_frozen(name, changes[name])
         merged = {**self._reopened(values), **changes}
         whole: BaseModel = self.model.__pydantic_validator__.validate_python(merged, by_alias=False, by_name=True)
-        return {name: whole.__dict__[name] for name in self.fields}
+        return {
+            name: whole.__dict__[name] if field.plain or name in changes or name not in values else values[name]
+            for name, field in self.fields.items()
+        }
 
     def _reopened(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return validated values as what validation accepts, so that it may run again."""
@@ -241,7 +245,8 @@ class Schema:
         """Check a whole instance, which may have been changed since it was made; return what is to be stored.
 
         The model's own validators judge it, and what they make of it is dropped: they ran when it was made, and
-        one that transforms (hashes a password, say) must not run twice.
+        one that transforms (hashes a password, say) must not run twice. One that fails with no verdict, because it
+        takes only raw input (splits a text, say), has judged when the instance was made.
 
         Raises:
             TypeError: it is no instance of the model, or one of a subclass with fields of its own.
@@ -249,13 +254,18 @@ class Schema:
         """
         if not isinstance(value, self.model) or value.__class__.model_fields.keys() != self.model.model_fields.keys():
             raise TypeError(f"an instance of {self.name} is needed, not of {type(value).__name__}")
-        held = vars(value)
-        judged: BaseModel = self.model.__pydantic_validator__.validate_python(
-            self._reopened({name: held[name] for name in self.model.model_fields if name in held}),
-            by_alias=False,
-            by_name=True,
-        )
-        if not self.cross_field and all(field.plain for field in self.fields.values()):
+        held = {name: each for name, each in vars(value).items() if name in self.model.model_fields}
+        judged: BaseModel | None = None
+        try:
+            judged = self.model.__pydantic_validator__.validate_python(
+                self._reopened(held), by_alias=False, by_name=True
+            )
+        except ValidationError:
+            raise
+        except Exception:
+            if self.cross_field or not self.fields.keys() <= held.keys():
+                raise
+        if judged is not None and not self.cross_field and all(field.plain for field in self.fields.values()):
             return {name: judged.__dict__[name] for name in self.fields}
         return {name: self._typed(name, held[name]) for name in self.fields}
 
