@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import types
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -119,7 +119,6 @@ class Run:
 # ---- clients, each made where its event loop runs
 
 Client = Any
-Made = Generator[tuple[Client, Callable[[], Any]], None, None]
 
 
 def _tcp(server: Server, face: str, **options: Any) -> Client:
@@ -169,28 +168,34 @@ def connected(server: Server, face: str) -> Iterator[Store]:
     server.flush()
     with _looped(face) as loop, server.client() as raw:
         backend: Any = connect(server.url) if loop is None else connect_async(server.url)
-        yield Store(backend, raw, server, loop)
-        _close(loop, backend.close)
+        try:
+            yield Store(backend, raw, server, loop)
+        finally:
+            _close(loop, backend.close)
 
 
 @contextmanager
 def handed_over(topology: str, face: str, request: pytest.FixtureRequest) -> Iterator[Store]:
     """Open a store through a client of this kind."""
-    with _looped(face) as loop:
-        opened = _memory if topology in ("memory", "fakeredis") else _served
-        yield from opened(topology, face, loop, request)
+    opened = _memory if topology in ("memory", "fakeredis") else _served
+    with _looped(face) as loop, opened(topology, face, loop, request) as store:
+        yield store
 
 
+@contextmanager
 def _served(topology: str, face: str, loop: asyncio.Runner | None, request: pytest.FixtureRequest) -> Iterator[Store]:
     watched: Watched | None = request.getfixturevalue("sentinel") if topology == "sentinel" else None
     home = {"cluster": "cluster_server"}.get(topology, "valkey_server")
     server: Server = watched.master if watched else request.getfixturevalue(home)
     server.flush()
     client, close = _made(loop, lambda: _client(topology, face, server, watched))
-    with server.client() as raw:
-        yield Store(_backend(face, client), raw, server, loop)
-    for each in close:
-        _close(loop, each)
+    backend = _backend(face, client)
+    try:
+        with server.client() as raw:
+            yield Store(backend, raw, server, loop)
+    finally:
+        for each in (backend.close, *close):
+            _close(loop, each)
 
 
 def _client(
@@ -207,20 +212,27 @@ def _client(
     return client, [each.close if face == "sync" else each.aclose for each in (client, *own)]
 
 
+@contextmanager
 def _memory(topology: str, face: str, loop: asyncio.Runner | None, request: pytest.FixtureRequest) -> Iterator[Store]:
     if topology == "memory":
         url = f"memory://{uuid.uuid4().hex}"
         backend: Any = connect(url) if loop is None else connect_async(url)
-        with connect(url) as beside:
-            yield Store(backend, beside.client, None, loop)
-        _close(loop, backend.close)
+        try:
+            with connect(url) as beside:
+                yield Store(backend, beside.client, None, loop)
+        finally:
+            _close(loop, backend.close)
         return
     server = fakeredis.FakeServer()
     kind: Any = fakeredis.FakeRedis if loop is None else fakeredis.FakeAsyncRedis
     client = kind(server=server)
-    with fakeredis.FakeRedis(server=server) as raw:
-        yield Store(_backend(face, client), raw, None, loop)
-    _close(loop, client.close if loop is None else client.aclose)
+    backend = _backend(face, client)
+    try:
+        with fakeredis.FakeRedis(server=server) as raw:
+            yield Store(backend, raw, None, loop)
+    finally:
+        _close(loop, backend.close)
+        _close(loop, client.close if loop is None else client.aclose)
 
 
 def _backend(face: str, client: Client) -> Any:
@@ -272,4 +284,11 @@ def anywhere(request: pytest.FixtureRequest) -> Iterator[Store]:
 def live(request: pytest.FixtureRequest) -> Iterator[Store]:
     """A store on each kind of server, by the sync face: live objects that pass for their model."""
     with connected(request.getfixturevalue(f"{request.param}_server"), "sync") as opened:
+        yield opened
+
+
+@pytest.fixture(params=KINDS)
+def awaited(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """A store on each kind of server, by the asyncio face."""
+    with connected(request.getfixturevalue(f"{request.param}_server"), "async") as opened:
         yield opened

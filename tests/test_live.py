@@ -39,7 +39,7 @@ from distobjects import (
     _writes,
     connect,
 )
-from distobjects._flow import Ask, Done, Flow, Pause, advance
+from distobjects._flow import Done, Flow, advance
 from tests.fix_servers import recorder
 from tests.fix_stores import Store
 
@@ -840,19 +840,16 @@ class Range(BaseModel):
         return self
 
 
-def held_up(flow: Flow[Any], between: Callable[[], object]) -> Flow[Any]:
-    """Run a flow; let something happen after its first round trip."""
-    replies = yield _step(advance(flow))
-    between()
-    step = advance(flow, replies)
+def held_up(flow: Flow[Any], between: Callable[[], object], *, after: int = 1) -> Flow[Any]:
+    """Run a flow; let something happen after so many of its round trips."""
+    step = advance(flow)
     while not isinstance(step, Done):
-        step = advance(flow, (yield step))
+        replies = yield step
+        after -= 1
+        if after == 0:
+            between()
+        step = advance(flow, replies)
     return step.value
-
-
-def _step(reached: Any) -> Ask | Pause:
-    assert not isinstance(reached, Done)
-    return reached  # type: ignore[no-any-return]
 
 
 def test_a_write_that_breaks_a_rule_over_fields_is_refused_and_changes_nothing(live: Store) -> None:
@@ -890,6 +887,14 @@ def test_a_cross_field_write_to_what_is_deleted_meanwhile_brings_nothing_back(li
     ours = _writes.write(live.backend.objects(Range)._space, "1", {"lo": 4})
     with pytest.raises(NotFound):
         live.backend.run(held_up(ours, lambda: live.raw.delete("Range:1")))
+    assert live.raw.exists("Range:1") == 0
+
+
+def test_a_write_based_on_defaults_alone_brings_nothing_back_either(live: Store) -> None:
+    live.raw.hset("Range:1", "unknown", "x")
+    ours = _writes.write(live.backend.objects(Range)._space, "1", {"lo": 4})
+    with pytest.raises(NotFound):
+        live.backend.run(held_up(ours, lambda: live.raw.delete("Range:1"), after=2))
     assert live.raw.exists("Range:1") == 0
 
 
@@ -965,12 +970,14 @@ def test_frozen_fields_and_models_refuse_assignment_and_can_be_replaced(live: St
 
 def probe_ipython(live: Any) -> None:
     from IPython.core.formatters import DisplayFormatter
-    from IPython.core.oinspect import Inspector
+    from IPython.core.oinspect import find_file, find_source_lines, getdoc
     from IPython.lib.pretty import pretty
 
     shown, _ = DisplayFormatter().format(live)
     assert shown["text/plain"] == pretty(live) == repr(live)
-    assert Inspector(theme_name="linux").info(live)["type_name"] == "Plain"
+    assert getdoc(live) == Plain.__doc__
+    find_file(live)
+    find_source_lines(live)
 
 
 def probe_rich(live: Any) -> None:
