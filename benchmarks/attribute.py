@@ -1,6 +1,6 @@
 """One attribute: reading and writing it, against redis-py's own `hget` and `hset`.
 
-    python -m benchmarks.attribute [--rounds 25]
+python -m benchmarks.attribute [--rounds 25]
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from ._flow import Flow
 from ._schema import Schema, compile_schema
 from ._space import Space, Spaces
 from ._transactions import Parts
-from ._writes import CONFLICT_SECONDS, jitter
+from ._writes import CONFLICT_SECONDS, Patience
 from .errors import Conflict
 
 M = TypeVar("M", bound=BaseModel)
@@ -38,6 +38,9 @@ class AsyncRedisBackend:
     Args:
         client: a client of `redis.asyncio` or `valkey.asyncio`, or an asyncio client of fakeredis.
         prefix: begins every key; one `{tag}` in it keeps the whole backend in one Cluster slot.
+
+    Attributes:
+        url: what `connect_async` opened, without credentials; None for a client that was handed over.
 
     Examples:
         >>> import redis.asyncio
@@ -108,15 +111,16 @@ class AsyncRedisBackend:
 
     async def transact(self, change: Callable[[AsyncTransaction], Awaitable[T]]) -> T:
         """Run `change` in a transaction, again after each conflict for 5 seconds, and return what it returns."""
-        deadline = time.monotonic() + CONFLICT_SECONDS
+        patience, started = Patience(), time.monotonic()
         while True:
             try:
                 async with self.transaction() as tx:
                     result = await change(tx)
             except Conflict:
-                if time.monotonic() > deadline:
+                await asyncio.sleep(patience.pause_seconds())
+                patience.resume(elapsed := time.monotonic() - started)
+                if elapsed > CONFLICT_SECONDS:
                     raise
-                await asyncio.sleep(jitter())
             else:
                 return result
 
@@ -156,7 +160,7 @@ def connect_async(
 ) -> AsyncRedisBackend:
     """Open a store for asyncio. Nothing to await: no I/O but for starting an embedded server.
 
-    Args: as of `connect`. A connection belongs to the event loop that opened it; each loop has its own.
+    The arguments are those of `connect`. A connection belongs to the event loop that opened it; each loop has its own.
 
     Raises:
         StoreUnavailable: the embedded server cannot be started.

@@ -6,10 +6,11 @@ from collections.abc import Awaitable
 from typing import Any, Protocol, TypeVar
 
 from . import _objects
-from ._containers import ATOMS, FrozenRoot, wrap
+from ._containers import ATOMS, wrap
 from ._flow import Flow
 from ._schema import IDENTITY
 from ._space import Space
+from ._steps import FrozenRoot
 
 T = TypeVar("T")
 V = TypeVar("V")

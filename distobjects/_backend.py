@@ -18,7 +18,7 @@ from ._space import Space, Spaces
 from ._sync import Runner
 from ._transaction import Transaction
 from ._transactions import Parts
-from ._writes import CONFLICT_SECONDS, jitter
+from ._writes import CONFLICT_SECONDS, Patience
 from .errors import Conflict
 
 M = TypeVar("M", bound=BaseModel)
@@ -37,6 +37,10 @@ class RedisBackend:
     Args:
         client: a `redis.Redis`, `redis.RedisCluster`, `valkey.Valkey` or fakeredis client.
         prefix: begins every key; one `{tag}` in it keeps the whole backend in one Cluster slot.
+
+    Attributes:
+        client: the redis-py client, for all else that the server can do.
+        url: what `connect` opened, without credentials; None for a client that was handed over.
 
     Examples:
         >>> import redis
@@ -121,15 +125,16 @@ class RedisBackend:
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
         """Run `change` in a transaction, again after each conflict for 5 seconds, and return what it returns."""
-        deadline = time.monotonic() + CONFLICT_SECONDS
+        patience, started = Patience(), time.monotonic()
         while True:
             try:
                 with self.transaction() as tx:
                     result = change(tx)
             except Conflict:
-                if time.monotonic() > deadline:
+                time.sleep(patience.pause_seconds())
+                patience.resume(elapsed := time.monotonic() - started)
+                if elapsed > CONFLICT_SECONDS:
                     raise
-                time.sleep(jitter())
             else:
                 return result
 

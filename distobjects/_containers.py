@@ -19,144 +19,15 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView
 from functools import partial
 from operator import methodcaller
-from typing import Any, NamedTuple, NoReturn, Protocol, cast
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
-from . import _writes
-from ._binding import Binding, Bound
 from ._impersonation import MISSING, bound, lookup, namespace, setter
 from ._numbers import Origin, mark, pending, plain_number, replay, type_of
 from ._roundtrip import same
-from .errors import Conflict
-
-# ---- where a copy belongs
-
-
-class Attribute(NamedTuple):
-    """A step to an attribute."""
-
-    name: str
-
-    def find(self, target: Any) -> Any:
-        return getattr(target, self.name)
-
-    def reach(self, target: Any) -> Any:
-        return self.find(target)
-
-    def assign(self, target: Any, value: Any) -> None:
-        if isinstance(target, BaseModel):
-            type(target).__pydantic_validator__.validate_assignment(target, self.name, value)
-        else:
-            setattr(target, self.name, value)
-
-
-class Key(NamedTuple):
-    """A step to a key of a mapping."""
-
-    key: Any
-
-    def find(self, target: Any) -> Any:
-        return target[self.key]
-
-    def reach(self, target: Any) -> Any:
-        return self.find(target)
-
-    def assign(self, target: Any, value: Any) -> None:
-        target[self.key] = value
-
-
-class Moved(Exception):
-    """A place in a list holds another element than the one that was seen there."""
-
-
-class Index:
-    """A step to a place in a list: good for as long as the element that was seen there is there."""
-
-    __slots__ = ("index", "seen")
-
-    def __init__(self, index: Any, seen: Any) -> None:
-        self.index = index
-        self.seen = copy.deepcopy(seen)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Index) and self.index == other.index
-
-    __hash__ = None  # type: ignore[assignment]  # compared, never looked up
-
-    def find(self, target: Any) -> Any:
-        return target[self.index]
-
-    def reach(self, target: Any) -> Any:
-        try:
-            found = self.find(target)
-        except IndexError:
-            raise Moved from None
-        if not same(found, self.seen):
-            raise Moved
-        return found
-
-    def assign(self, target: Any, value: Any) -> None:
-        self.reach(target)
-        target[self.index] = value
-
-
-Step = Attribute | Key | Index
-Path = tuple[Step, ...]
-
-
-class Root(Protocol):
-    """The field that a copy was read from."""
-
-    def apply(self, path: Path, operation: Callable[[Any], Any]) -> tuple[Any, Any]:
-        """Do `operation` on what `path` leads to; return its result, and the field's value as it is now."""
-        ...
-
-
-class LiveRoot:
-    """A field of a live object: changes are committed."""
-
-    __slots__ = ("_binding", "_id", "_name", "_raw")
-
-    def __init__(self, binding: Binding, id: str, name: str, raw: bytes | None) -> None:
-        self._binding = binding
-        self._id = id
-        self._name = name
-        self._raw = raw
-
-    def apply(self, path: Path, operation: Callable[[Any], Any]) -> tuple[Any, Any]:
-        result: Any = None
-
-        def step(value: Any) -> Any:
-            nonlocal result
-            result = operation(functools.reduce(lambda target, each: each.reach(target), path, value))
-            return value
-
-        backend, space, creating = self._binding
-        flow = _writes.change(space, self._id, self._name, step, basis=self._raw, creating=creating)
-        try:
-            changed = backend.run(flow)
-        except Moved as error:
-            raise Conflict(model=space.schema.name, id=self._id, fields=[self._name]) from error
-        self._raw = changed.raw
-        return result, changed.value
-
-    def is_of(self, live: Bound, name: str) -> bool:
-        """Say whether this is the field of this name of this live object."""
-        return self._name == name and self._id == live._id and self._binding == live._binding
-
-
-class FrozenRoot:
-    """A field whose copies cannot write through: every change is refused."""
-
-    __slots__ = ("_way_out",)
-
-    def __init__(self, way_out: str) -> None:
-        self._way_out = way_out
-
-    def apply(self, path: Path, operation: Callable[[Any], Any]) -> NoReturn:
-        raise TypeError(f"this copy cannot write through, and the change would be lost; {self._way_out}")
+from ._steps import Attribute, FrozenRoot, Index, Key, Moved, Path, Root, Step
 
 
 class Copy:
@@ -385,7 +256,7 @@ class _SetCopy(Copy):
 
 
 def _as_plain(name: str) -> Callable[..., Any]:
-    """Make the method of a set that gives a new one, which is a plain set."""
+    """Make the method of a set that gives something new, as a plain set does."""
 
     def make(self: Any, *others: Any) -> Any:
         return getattr(set(self), name)(*others)
@@ -393,7 +264,7 @@ def _as_plain(name: str) -> Callable[..., Any]:
     return make
 
 
-for _name in "copy union intersection difference symmetric_difference __or__ __and__ __sub__ __xor__".split():
+for _name in "copy union intersection difference symmetric_difference __or__ __and__ __sub__ __xor__ __repr__".split():
     setattr(_SetCopy, _name, _as_plain(_name))
 
 
@@ -618,7 +489,8 @@ def wrap(root: Root, path: Path, parent: Copy | None, value: Any) -> Any:
     if kind in _CONTAINERS:
         if kind in _REFUSING:
             root = FrozenRoot(f"assign a whole {kind.__name__}, or change it in `with objects.edit(id)`")
-        made: Any = kind.__new__(_CONTAINERS[kind])
+        cls: Any = _CONTAINERS[kind]
+        made: Any = cls.__new__(cls)
     elif isinstance(value, BaseModel) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
         made = object.__new__(_nested_class(kind))
     elif isinstance(value, tuple):
@@ -649,7 +521,7 @@ def plain(value: Any) -> Any:
     if kind in _KINDS:
         base: Any = _KINDS[kind]
         return copy.deepcopy(_unmarked(base, value))
-    if kind in (list, tuple, set):
+    if value.__class__ in (list, tuple, set):
         items: Any = map(plain, value)
         return kind(items)
     if kind is dict:

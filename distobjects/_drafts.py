@@ -52,7 +52,8 @@ class Draft:
         self._draft_values[name] = checked
 
     def __dir__(self) -> list[str]:
-        return dir(self._draft_space.schema.model)
+        model = self._draft_space.schema.model
+        return [*dir(model), *model.model_fields]
 
     def __eq__(self, other: object) -> bool:
         return self is other or bool(self._draft_plain() == other)

@@ -27,12 +27,17 @@ def commit_edit(draft: Draft) -> Flow[None]:
         Conflict: fields that it read or changed have been changed by somebody else; nothing was written.
         NotFound: the object has been deleted.
     """
+    changed = yield from _commit(draft, *outcome(draft))
+    if changed:
+        raise Conflict(model=draft._draft_space.schema.name, id=draft._draft_id, fields=changed)
+
+
+def _commit(draft: Draft, basis: _writes.Raws, written: _writes.Raws) -> Flow[list[str]]:
+    """Write, provided that the basis stands; return what of it has changed."""
+    if not written:
+        return []
     space, id = draft._draft_space, draft._draft_id
-    basis, written = outcome(draft)
-    if written:
-        changed = yield from _objects.guarded(space, id, _writes.commit(space, id, basis, written))
-        if changed:
-            raise Conflict(model=space.schema.name, id=id, fields=changed)
+    return (yield from _objects.guarded(space, id, _writes.commit(space, id, basis, written)))
 
 
 def mutate(space: Space, id: str, change: Callable[[Any], object]) -> Flow[BaseModel]:
@@ -44,12 +49,13 @@ def mutate(space: Space, id: str, change: Callable[[Any], object]) -> Flow[BaseM
     Raises:
         Conflict: others kept changing it for 5 seconds; nothing was written.
     """
+    patience = _writes.Patience()
     while True:
         draft = yield from open_edit(space, id)
         change(draft)
-        try:
-            yield from commit_edit(draft)
-        except Conflict as conflict:
-            yield from _writes.pause(space, id, list(conflict.fields))
-        else:
-            return draft._draft_plain()
+        basis, written = outcome(draft)
+        snapshot = draft._draft_plain()  # before the commit: what cannot be read is told while nothing is written
+        changed = yield from _commit(draft, basis, written)
+        if not changed:
+            return snapshot
+        yield from _writes.pause(space, id, changed, patience)

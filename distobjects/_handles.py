@@ -42,7 +42,7 @@ class FieldHandle(Generic[V]):
     @overload
     def increment(self: FieldHandle[Decimal], by: Decimal | int = 1) -> Decimal: ...
     def increment(self: FieldHandle[Any], by: Any = 1) -> Any:
-        """Add to a number where it lives and return the sum. One round trip: a script; two more where it cannot judge.
+        """Add to a number where it lives and return the sum. One round trip: a script; up to three if it cannot.
 
         Raises:
             ValidationError: a constraint refuses the sum; nothing changed.

@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from . import _objects, _writes
-from ._binding import Bound
-from ._containers import ATOMS, LiveRoot, is_echo, plain, wrap
+from ._binding import Binding, Bound
+from ._containers import ATOMS, is_echo, plain, wrap
 from ._flow import Flow
 from ._numbers import Origin, mark, pending, replay, sum_of
 from ._schema import IDENTITY
+from ._steps import Moved, Path
+from .errors import Conflict
+
+
+class LiveRoot:
+    """A field of a live object: changes are committed."""
+
+    __slots__ = ("_binding", "_id", "_name", "_raw")
+
+    def __init__(self, binding: Binding, id: str, name: str, raw: bytes | None) -> None:
+        self._binding = binding
+        self._id = id
+        self._name = name
+        self._raw = raw
+
+    def apply(self, path: Path, operation: Callable[[Any], Any]) -> tuple[Any, Any]:
+        result: Any = None
+
+        def step(value: Any) -> Any:
+            nonlocal result
+            result = operation(functools.reduce(lambda target, each: each.reach(target), path, value))
+            return value
+
+        backend, space, creating = self._binding
+        flow = _writes.change(space, self._id, self._name, step, basis=self._raw, creating=creating)
+        try:
+            changed = backend.run(flow)
+        except Moved as error:
+            raise Conflict(model=space.schema.name, id=self._id, fields=[self._name]) from error
+        self._raw = changed.raw
+        return result, changed.value
+
+    def is_of(self, live: Bound, name: str) -> bool:
+        """Say whether this is the field of this name of this live object."""
+        return self._name == name and self._id == live._id and self._binding == live._binding
 
 
 class LiveField:

@@ -66,6 +66,14 @@ def _fetch_absent(space: Space, id: str, name: str, reply: Any, *, creating: boo
     return None, space.schema.default(id, name, {})
 
 
+def fetch_raw(space: Space, id: str, name: str, *, creating: bool) -> Flow[bytes | None]:
+    """Read one field as `fetch` does; return its bytes alone, for who is going to decode them anyway."""
+    [raw] = yield from ask(reading("HGET", space.key(id), name), label="read")
+    if raw is None:
+        yield from _fetch_absent(space, id, name, raw, creating=creating)
+    return cast(bytes | None, raw)
+
+
 def read_many(space: Space, id: str, names: Sequence[str]) -> Flow[list[Any]]:
     """Read several fields at once. One round trip: `HMGET`; one more where all are nil."""
     return guarded(space, id, _read_many(space, id, names))

@@ -51,7 +51,7 @@ _BY_CLASS: Sequence[tuple[str, type[DistObjectsError]]] = (
     ("BusyLoadingError", StoreBusy),
     ("MaxConnectionsError", StoreBusy),
     ("ClusterDownError", StoreUnavailable),
-    ("AskError", Unsupported),  # a MovedError is one too
+    ("AskError", Unsupported),  # a MovedError is one too; older versions of redis-py have them in clusters only
     ("MasterDownError", StoreUnavailable),
 )
 # By how the server's message begins; redis-py knows no class for these.
@@ -72,6 +72,8 @@ _BY_MESSAGE: Sequence[tuple[str, type[DistObjectsError]]] = (
     ("The user executing the script can't", AccessDenied),  # before Redis 7.2
     ("unknown command", Unsupported),
     ("ERR unknown command", Unsupported),
+    ("MOVED ", Unsupported),
+    ("ASK ", Unsupported),
     ("MASTERDOWN", StoreUnavailable),
     ("CLUSTERDOWN", StoreUnavailable),
     ("No connection available", StoreBusy),
@@ -106,7 +108,7 @@ def _kind(error: BaseException) -> type[DistObjectsError] | None:
 
 def _made(kind: type[DistObjectsError], error: BaseException, where: str) -> DistObjectsError:
     way_out = _WAY_OUT.get(kind)
-    if "AskError" in _names(error):
+    if "AskError" in _names(error) or str(error).startswith(("MOVED ", "ASK ")):
         way_out = (
             "this is one node of a cluster, and the key is on another: RedisBackend(redis.RedisCluster(...)) finds it"
         )

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, time
 from decimal import Decimal
+from itertools import chain
 from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ImportString, PlainSerializer, Secret, SecretBytes, SecretStr, WrapSerializer
@@ -103,13 +104,27 @@ def same(value: Any, other: Any) -> bool:
 
 
 def _all_same(values: list[Any], others: list[Any]) -> bool:
-    """Compare one by one; what is nothing but text and numbers at once, which takes a tenth of the time."""
+    """Compare one by one; what is alike all at once, which takes a fifth of the time."""
     if len(values) != len(others):
         return False
-    kinds = [*map(type, values)]
-    if _ATOMS.issuperset(kinds):
-        return kinds == [*map(type, others)] and values == others
+    kinds = {*map(type, values)}
+    if kinds <= _ATOMS:
+        return [*map(type, values)] == [*map(type, others)] and values == others
+    if len(kinds) == 1 and {*map(type, others)} == kinds and issubclass(kinds.pop(), BaseModel):
+        fields, extras = [each.__dict__ for each in values], [each.model_extra for each in values]
+        return _all_pairs_same(fields, [each.__dict__ for each in others]) and _all_same(
+            extras, [each.model_extra for each in others]
+        )
     return all(map(same, values, others))
+
+
+def _all_pairs_same(mappings: list[dict[str, Any]], others: list[dict[str, Any]]) -> bool:
+    same_lengths = [*map(len, mappings)] == [*map(len, others)]
+    return same_lengths and [*chain(*mappings)] == [*chain(*others)] and _all_same(_values(mappings), _values(others))
+
+
+def _values(mappings: list[dict[str, Any]]) -> list[Any]:
+    return [value for each in mappings for value in each.values()]
 
 
 def _same_pairs(mapping: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from . import _arguments
 from ._binding import Backend
 from ._collection import Objects
-from ._space import Id
+from ._space import Id, Space
 from ._transactions import Parts
 
 M = TypeVar("M", bound=BaseModel)
@@ -28,23 +28,24 @@ class Transaction:
         Raises:
             NotFound: there is no such object.
         """
-        return cast(M, self._backend.run(self._parts.draft(objects._space, self._id(objects, id))))
+        return cast(M, self._backend.run(self._parts.draft(self._space(objects), objects.id_of(id))))
 
     def get(self, objects: Objects[M], id: Id | M) -> M:
         """Return a snapshot of an object, which must still be so when the rest is committed. One round trip."""
-        return cast(M, self._backend.run(self._parts.snapshot(objects._space, self._id(objects, id))))
+        return cast(M, self._backend.run(self._parts.snapshot(self._space(objects), objects.id_of(id))))
 
     def create(self, objects: Objects[M], value: M, *, id: Id | None = None) -> str:
         """Store a new object with the rest, unless something is there; return its id. No I/O before the commit."""
-        chosen, whole = _arguments.identified(objects._space, value, id)
-        self._parts.create(objects._space, chosen, whole)
+        space = self._space(objects)
+        chosen, whole = _arguments.identified(space, value, id)
+        self._parts.create(space, chosen, whole)
         return chosen
 
     def delete(self, objects: Objects[M], id: Id | M) -> None:
         """Delete an object with the rest. No I/O before the commit, which raises `NotFound` where there is none."""
-        self._parts.delete(objects._space, self._id(objects, id))
+        self._parts.delete(self._space(objects), objects.id_of(id))
 
-    def _id(self, objects: Objects[Any], id: Any) -> str:
+    def _space(self, objects: Objects[Any]) -> Space:
         if objects._backend is not self._backend:
             raise ValueError(f"{objects!r} lives in another store; a transaction is of one")
-        return objects.id_of(id)
+        return objects._space

@@ -24,9 +24,11 @@ from ._schema import IDENTITY, StoredField
 from ._space import Space
 from .errors import AccessDenied, Conflict, FieldUnset, NotFound, Unsupported
 
-# Both bounds are of time: 8 processes appending to one list needed up to 38 attempts.
+# A bound of time, not of attempts: 8 processes appending to one list needed up to 38 of them.
 CONFLICT_SECONDS = 5.0
-_LONGEST_PAUSE_SECONDS = 0.01
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 1.0
+# How many attempts long a pause is, at most.
+_SPREAD = 32
 
 # A SHA-1 in hex is 40 bytes: what is no longer is compared as it is.
 _HASH_ABOVE = 40
@@ -80,18 +82,44 @@ def expected(space: Space, basis: Raws) -> Iterator[Argument]:
             yield "#" + hashlib.sha1(raw, usedforsecurity=False).hexdigest()
 
 
-def jitter() -> float:
-    """Return how many seconds to wait before another attempt: at random, so that writers that met part again."""
-    return random.uniform(0, _LONGEST_PAUSE_SECONDS)
+class Patience:
+    """How long a change waits before it is tried again: at random, so that writers that met part again.
+
+    1. The longer an attempt takes, the longer the pause: a large value meets others for longer.
+    2. The more attempts have failed, the shorter the pause: who has waited longest is the most likely to get through.
+    """
+
+    __slots__ = ("_began", "_failed", "_paused", "_took")
+
+    def __init__(self) -> None:
+        self._failed = 0
+        self._began = self._paused = 0.0
+        self._took: float | None = None  # the fastest one: others had to wait for a processor, too
+
+    def pause_seconds(self) -> float:
+        """Return how long to wait after one more attempt that has failed."""
+        self._failed += 1
+        longest = _FIRST_PAUSE_SECONDS
+        if self._took is not None:
+            longest = min(_SPREAD * self._took / self._failed, _LONGEST_PAUSE_SECONDS)
+        self._paused = random.uniform(0, longest)
+        return self._paused
+
+    def resume(self, elapsed: float) -> None:
+        """Take note that the next attempt begins, so many seconds after the first did."""
+        took = max(0.0, elapsed - self._paused - self._began)
+        self._took = took if self._took is None else min(took, self._took)
+        self._began = elapsed
 
 
-def pause(space: Space, id: str, changed: list[str]) -> Flow[None]:
+def pause(space: Space, id: str, changed: list[str], patience: Patience) -> Flow[None]:
     """Wait a little before a change is tried again.
 
     Raises:
         Conflict: it has been tried for long enough.
     """
-    [elapsed] = yield Pause(jitter())
+    [elapsed] = yield Pause(patience.pause_seconds())
+    patience.resume(elapsed)
     if elapsed > CONFLICT_SECONDS:
         raise Conflict(model=space.schema.name, id=id, fields=changed)
 
@@ -160,13 +188,14 @@ def write_whole(space: Space, id: str, changes: Mapping[str, Any], *, creating: 
 
 
 def _write_whole(space: Space, id: str, changes: Mapping[str, Any], *, creating: bool) -> Flow[None]:
+    patience = Patience()
     while True:
         stored = yield from load(space, id, creating=creating)
         raws = whole(space, id, stored, changes)
         changed = yield from commit(space, id, stored, differing(raws, stored), creating=creating)
         if not changed:
             return
-        yield from pause(space, id, changed)
+        yield from pause(space, id, changed, patience)
 
 
 def load(space: Space, id: str, *, creating: bool) -> Flow[Raws]:
@@ -223,7 +252,7 @@ def change(
 def _change(
     space: Space, id: str, name: str, step: Callable[[Any], Any], basis: bytes | Unread | None, creating: bool
 ) -> Flow[Changed]:
-    schema, known = space.schema, basis
+    schema, known, patience = space.schema, basis, Patience()
     while True:
         stored = yield from _basis(space, id, name, known, creating)
         raw = stored[name]
@@ -245,14 +274,14 @@ def _change(
             crossed = schema.cross_field and committed is not None
             return Changed(committed, schema.decode(id, name, cast(bytes, committed)) if crossed else value)
         known = Unread()
-        yield from pause(space, id, changed)
+        yield from pause(space, id, changed, patience)
 
 
 def _basis(space: Space, id: str, name: str, known: bytes | Unread | None, creating: bool) -> Flow[Raws]:
     """Return the bytes that a change of one field is based on: of that field, or of all where they depend."""
     if not space.schema.cross_field:
         if isinstance(known, Unread):
-            known, _ = yield from _objects.fetch(space, id, name, creating=creating)
+            known = yield from _objects.fetch_raw(space, id, name, creating=creating)
         if known is not None or not space.schema.fields[name].default_reads_others:
             return {name: known}
     return (yield from load(space, id, creating=creating))

@@ -15,10 +15,11 @@ import distobjects
 PACKAGE = Path(distobjects.__file__).parent
 FLOORS = {
     "words": "errors _flow",
-    "meaning": "_space _codecs _roundtrip _schema _reference _numbers _impersonation _changes fields",
+    "meaning": "_space _codecs _roundtrip _schema _reference _numbers _impersonation _steps _containers _changes "
+    "fields",
     "operations": "_objects _writes _bulk _scripts _drafts _edits _transactions",
     "runners": "_retry _redis _sync _async _stores _embedded _leases _lock _async_lock",
-    "faces": "_binding _containers _live_fields _declared _live _generated _arguments _handles _collection "
+    "faces": "_binding _live_fields _declared _live _generated _arguments _handles _collection "
     "_transaction _backend _async_live _async_handles _async_collection _async_transaction _async_backend",
     "edges": "__main__ cli _demo _doctor fastapi otel testing",
 }
@@ -60,13 +61,7 @@ def test_every_module_has_a_floor() -> None:
     assert MODULES.keys() - {"__init__"} - FLOOR.keys() == set()
 
 
-# A draft takes what other live objects hand out, and only `_containers` can make plain values of that.
-KNOWN = {"_drafts": pytest.mark.xfail(strict=True, reason="_drafts imports `plain` from _containers, a face")}
-
-
-@pytest.mark.parametrize(
-    "module", [pytest.param(each, marks=KNOWN.get(each, ())) for each in sorted(MODULES.keys() - {"__init__"})]
-)
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"__init__"}))
 def test_no_module_imports_from_a_floor_above(module: str) -> None:
     assert upward(module, MODULES[module]) == set()
 

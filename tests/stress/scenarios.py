@@ -1,0 +1,38 @@
+"""All scenarios and their full sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.stress import containers, counting, deletions, faults, histories, rules, transfers
+from tests.stress.figures import Figures
+from tests.stress.stage import Stage
+
+
+class Scenario(NamedTuple):
+    """What is played, and how much of it."""
+
+    play: Callable[[Stage, int], Figures]
+    size: int
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "increments": Scenario(counting.increments, 40_000),
+    "stock": Scenario(counting.stock, 20_000),
+    "appends": Scenario(containers.appends, 8_000),
+    "keys": Scenario(containers.keys, 8_000),
+    "nested": Scenario(containers.nested, 8_000),
+    "models": Scenario(containers.models, 8_000),
+    "rules": Scenario(rules.rules, 200_000),
+    "deletions": Scenario(deletions.deletions, 10_000),
+    "transfers": Scenario(transfers.transfers, 8_000),
+    "items": Scenario(counting.items, 4_000),
+    "counts": Scenario(counting.counts, 4_000),
+    "fault_increments": Scenario(faults.fault_increments, 2_000),
+    "fault_appends": Scenario(faults.fault_appends, 2_000),
+    "handed_increments": Scenario(faults.handed_increments, 2_000),
+    "handed_appends": Scenario(faults.handed_appends, 2_000),
+    "histories": Scenario(histories.histories, 1_000_000),
+    "fault_histories": Scenario(histories.fault_histories, 200_000),
+}
