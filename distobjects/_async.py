@@ -8,12 +8,13 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import _wire
 from ._flow import Ask, Flow
 from ._retry import Lost, delay
 from .errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from . import _redis
+    from . import _async_links
 
 T = TypeVar("T")
 
@@ -22,10 +23,10 @@ class AsyncRunner:
     """Runs flows through one client per event loop: a connection belongs to the loop that opened it."""
 
     def __init__(self, make_client: Callable[[], Any]) -> None:
-        from . import _redis  # importing redis takes half a second: not before there is a client
+        from . import _async_links  # importing redis takes half a second: not before there is a client
 
         self.make_client = make_client
-        self._link_to = _redis.async_link_to
+        self._link_to = _async_links.async_link_to
         first = self._link_to(make_client())
         self._unused: Any = first
         self._where = first.where
@@ -84,15 +85,13 @@ class AsyncRunner:
 
     def refuse_slots(self, keys: list[str]) -> None:
         """Refuse keys that a cluster has in different slots."""
-        from . import _redis
+        _wire.refuse_slots(self.client, keys)
 
-        _redis.refuse_slots(self.client, keys)
-
-    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> _redis.AsyncLease:
+    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> _async_links.AsyncLease:
         """Return a lock on a key, not held yet."""
-        from . import _redis
+        from . import _async_links
 
-        return _redis.AsyncLease(self.client, key, lease_seconds, wait_seconds)
+        return _async_links.AsyncLease(self.client, key, lease_seconds, wait_seconds)
 
     async def close(self, *, own: bool) -> None:
         """Run nothing more. Close the running loop's client if it is our `own`; others ended with their loops."""

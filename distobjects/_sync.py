@@ -9,12 +9,13 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import _wire
 from ._flow import Ask, Flow
 from ._retry import Lost, delay
 from .errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from . import _redis
+    from . import _links
 
 T = TypeVar("T")
 
@@ -25,9 +26,9 @@ class Runner:
     """Runs flows through one client."""
 
     def __init__(self, client: Any) -> None:
-        from . import _redis  # importing redis takes half a second: not before there is a client
+        from . import _links  # importing redis takes half a second: not before there is a client
 
-        self._link = _redis.link_to(client)
+        self._link = _links.link_to(client)
         self.closed = False
         self.trips = 0
 
@@ -67,15 +68,13 @@ class Runner:
 
     def refuse_slots(self, keys: list[str]) -> None:
         """Refuse keys that a cluster has in different slots."""
-        from . import _redis
+        _wire.refuse_slots(self._link.client, keys)
 
-        _redis.refuse_slots(self._link.client, keys)
-
-    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> _redis.Lease:
+    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> _links.Lease:
         """Return a lock on a key, not held yet."""
-        from . import _redis
+        from . import _links
 
-        return _redis.Lease(self._link.client, key, lease_seconds, wait_seconds)
+        return _links.Lease(self._link.client, key, lease_seconds, wait_seconds)
 
     def close(self, *, own: bool) -> None:
         """Run nothing more. Close the client if it is our `own`."""

@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
+
 pytest_plugins = ("tests.fix_servers", "tests.fix_stores")
+
+# Nothing here is timed: the machine is shared, and a slow example is no wrong one.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")

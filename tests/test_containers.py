@@ -15,7 +15,16 @@ from typing import Annotated, Any, NamedTuple, Self
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, RootModel, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    RootModel,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from typing_extensions import TypedDict
 
 from distobjects import Conflict, DObject, F, NotFound, _writes, connect
@@ -747,6 +756,21 @@ def test_a_copy_may_be_given_to_other_objects_by_value(live: Store, shelf: Any) 
     assert stored.lines == [*before.lines, before.lines[0], Line(qty=5, notes=before.tags), *before.lines, before.line]
     second.lines[2].qty, second.deep["new"][0]["b"][0], second.line.name = 50, 60, "other"
     assert now(live) == before
+
+
+def test_a_validator_that_changes_what_it_is_given_changes_nothing_elsewhere(live: Store, shelf: Any) -> None:
+    class Sorted(BaseModel):
+        nums: list[int] = []
+
+        @field_validator("nums", mode="before")
+        @classmethod
+        def sort(cls, value: Any) -> Any:
+            value.sort()
+            return value
+
+    found: Any = live.objects(Sorted).create(Sorted(), id="1")
+    found.nums = shelf.nums
+    assert (found.nums, now(live).nums) == ([1, 2, 3], [3, 1, 2])
 
 
 def test_copies_serve_as_arguments_of_handles_and_edits(live: Store, shelf: Any) -> None:

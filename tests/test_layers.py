@@ -18,7 +18,8 @@ FLOORS = {
     "meaning": "_space _codecs _roundtrip _schema _reference _numbers _impersonation _steps _containers _changes "
     "fields",
     "operations": "_objects _writes _bulk _scripts _drafts _edits _transactions",
-    "runners": "_retry _redis _sync _async _stores _embedded _leases _lock _async_lock",
+    "runners": "_retry _redis _translation _wire _links _async_links _sync _async _stores _embedded _leases _lock "
+    "_async_lock",
     "faces": "_binding _live_fields _declared _live _generated _arguments _handles _collection "
     "_transaction _backend _async_live _async_handles _async_collection _async_transaction _async_backend",
     "edges": "__main__ cli _demo _doctor fastapi otel testing",
@@ -26,8 +27,8 @@ FLOORS = {
 FLOOR = {module: floor for floor, (_, modules) in enumerate(FLOORS.items()) for module in modules.split()}
 EDGES = FLOORS["edges"].split()
 PURE = [module for module, floor in FLOOR.items() if floor <= list(FLOORS).index("operations")]
-SYNC = "_sync _backend _collection _transaction _handles _live _live_fields _generated _declared".split()
-ASYNC = "_async _async_backend _async_collection _async_transaction _async_handles _async_live _async_lock".split()
+SYNC = "_sync _links _backend _collection _transaction _handles _live _live_fields _generated _declared".split()
+ASYNC = [module for module in FLOOR if module.startswith("_async")]
 
 MODULES = {path.stem: ast.parse(path.read_text(), str(path)) for path in sorted(PACKAGE.glob("*.py"))}
 

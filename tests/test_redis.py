@@ -48,8 +48,11 @@ from distobjects import (
     connect,
     connect_async,
 )
+from distobjects._async_links import _IDLE_SECONDS
 from distobjects._flow import Command, Flow, NoScript, WrongType, ask, reading
-from distobjects._redis import _IDLE_SECONDS, _lease_arguments, divided, joined, packed, reply_error, where
+from distobjects._redis import lease_arguments, where
+from distobjects._translation import reply_error
+from distobjects._wire import divided, joined, packed
 from distobjects.errors import Unsupported
 from tests.fix_faults import Fault, Proxy, faulty
 from tests.fix_servers import KINDS, Server, free_port, poll, running
@@ -419,7 +422,7 @@ def test_a_pool_without_a_free_connection_is_busy(face: Face, server: Server, bl
         if face.loop is None
         else face.do(lambda: store.backend.client).connection_pool
     )
-    taken = face.do(lambda: pool.get_connection(*_lease_arguments(pool)))
+    taken = face.do(lambda: pool.get_connection(*lease_arguments(pool)))
     failure(StoreBusy, server.port, read, store)
     failure(StoreBusy, server.port, put, store)
     face.do(lambda: pool.release(taken))
@@ -551,7 +554,7 @@ def test_a_batch_of_reads_that_is_lost_is_repeated(cut_off: Store, proxy: Proxy)
 
 
 def test_a_reply_that_comes_too_late_is_given_to_nobody_else(face: Face, server: Server, proxy: Proxy) -> None:
-    store = face.connect(proxy.url, operation_seconds=0.2)
+    store = face.connect(proxy.url, operation_seconds=1.0)
     put(store, 7)
     asked = server.command_counts().get("HGET", 0)
     proxy.arm(Fault.HOLD_REPLY, "HGET")

@@ -107,6 +107,10 @@ class Crew:
         at_work = {pipe: index for index, (_, pipe) in enumerate(self._members[: len(jobs)])}
         for (_, pipe), job in zip(self._members, jobs, strict=False):
             pipe.send(job)
+        for pipe in at_work:  # each has imported what it needs: nobody is done before the last one begins
+            pipe.recv()
+        for pipe in at_work:
+            pipe.send(True)
         results: list[Any] = [None] * len(jobs)
         failures: list[str] = []
         deadline = time.monotonic() + most_seconds
@@ -140,6 +144,8 @@ def _serve(post: Post, pipe: Connection) -> None:
     while True:
         try:
             job: Job = pipe.recv()
+            pipe.send(True)
+            pipe.recv()
         except EOFError:
             return
         try:

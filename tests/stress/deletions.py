@@ -18,11 +18,12 @@ from tests.stress.stage import Stage, Work
 
 
 class Note(BaseModel):
-    """No write but a whole one has all of its fields."""
+    """No write but a whole one has all of its fields; `later` is absent at first, as of a note from before it was."""
 
     n: int = 0
     text: str = "whole"
     tags: list[str] = []
+    later: list[str] = []
 
 
 N = F(Note)
@@ -49,6 +50,7 @@ _WRITES: list[Callable[[Objects[Note], str], object]] = [
     _assign,
     _add,
     lambda notes, id: notes[id].tags.append("x"),
+    lambda notes, id: notes[id].later.append("x"),
     lambda notes, id: notes.update(id, {"n": 1, "text": "written"}),
     _edit,
     lambda notes, id: notes.mutate(id, _mutate),
@@ -65,6 +67,7 @@ _AWAITED_WRITES: list[Callable[[AsyncObjects[Note], str], Awaitable[Any]]] = [
     lambda notes, id: notes.field(id, N.n).set(7),
     lambda notes, id: notes.field(id, N.n).increment(),
     lambda notes, id: notes.field(id, N.tags).update(lambda tags: [*tags, "x"]),
+    lambda notes, id: notes.field(id, N.later).update(lambda later: [*later, "x"]),
     lambda notes, id: notes.update(id, {"n": 1, "text": "written"}),
     _edit_awaited,
     lambda notes, id: notes.mutate(id, _mutate),
@@ -139,6 +142,10 @@ def deletions(stage: Stage, size: int) -> Figures:
     writers = stage.crew.size - 1
     with stage.open() as db, stage.raw() as raw:
         db.objects(Note).create_many({id: Note() for id in ids})
+        with raw.pipeline(transaction=False) as pipeline:
+            for id in ids:
+                pipeline.hdel(f"Note:{id}", "later")
+            pipeline.execute()
         work = [Work(_delete, _delete_awaited)] + [Work(_write, _write_awaited)] * writers
         tally = total(stage.run(work, [(ids,)] * stage.crew.size))
         found = [set(raw.hkeys(f"Note:{id}")) for id in ids]

@@ -1,0 +1,199 @@
+"""The ways to the server, for threads: sends an ask, hands back its raw replies, with the same results.
+
+* A connection of the client's own pool, driven by hand: our own packing, bytes whatever `decode_responses` says, and
+  none of redis-py's command retries, which would apply a write twice when only its reply was lost.
+* The client's `execute_command`, where it has no such pool (fakeredis, a client-side cache, foreign clients).
+* A Cluster's client, told which node to use, which keeps it from sending a write twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from ._flow import Ask, Command
+from ._leases import Leases
+from ._redis import failures, has_own_pool, is_asyncio, is_cluster, lease_arguments, refuse_other, where
+from ._retry import Lost
+from ._translation import connection_error, lock_error, never_left, reply_error
+from ._wire import as_replies, divided, is_redirection, joined, key_of, packed, plain
+
+
+class PoolLink:
+    """Sends asks over connections leased from the client's own pool."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.where = where(client)
+        self._failures = failures(client)
+        self._pool = client.connection_pool
+        get = partial(self._pool.get_connection, *lease_arguments(self._pool))
+        self._leases = Leases(self._pool, get, self._failures)
+
+    def post(self, ask: Ask) -> list[Any]:
+        """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
+        try:
+            lease = self._leases.take(writing=not ask.repeatable)
+        except self._failures as error:
+            raise connection_error(error, self.where, sent=False) from error
+        connection = lease.connection
+        try:
+            connection.send_packed_command((packed(ask.commands),), check_health=lease.fresh)
+            replies = [self._reply(connection) for _ in ask.commands]
+        except self._failures as error:
+            self._leases.drop(lease)
+            raise connection_error(error, self.where, sent=True) from error
+        except BaseException:  # KeyboardInterrupt: a reply is still on its way and must reach nobody else
+            self._leases.drop(lease)
+            raise
+        self._leases.give(lease)
+        return replies
+
+    def _reply(self, connection: Any) -> Any:
+        try:
+            return connection.read_response(disable_decoding=True)
+        except self._failures as error:
+            if (reply := reply_error(error, self.where)) is None:
+                raise
+            return reply
+
+    def close(self, *, own: bool) -> None:
+        """Give the leases back; close the connections if the client is our `own`."""
+        self._leases.close()
+        if own:
+            self._pool.disconnect()
+
+
+class ClientLink:
+    """Sends asks through the client's own methods, where its connections cannot be driven by hand."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.where = where(client)
+        self._failures = failures(client)
+
+    def post(self, ask: Ask) -> list[Any]:
+        """Send the commands and return one reply for each, an error reply as one of our exceptions."""
+        try:
+            if len(ask.commands) == 1:
+                return [self._one(ask.commands[0])]
+            pipeline = self.client.pipeline(transaction=False)
+            for command in ask.commands:
+                pipeline.execute_command(*plain(command), NEVER_DECODE=True)
+            return as_replies(pipeline.execute(raise_on_error=False), self.where)
+        except self._failures as error:
+            raise connection_error(error, self.where, sent=not never_left(error)) from error
+
+    def _one(self, command: Command) -> Any:
+        try:
+            return self._execute(command)
+        except self._failures as error:
+            if (reply := reply_error(error, self.where)) is None:
+                raise
+            return reply
+
+    def _execute(self, command: Command) -> Any:
+        return self.client.execute_command(*plain(command), NEVER_DECODE=True)
+
+    def close(self, *, own: bool) -> None:
+        """Close the client if it is our `own`."""
+        if own:
+            self.client.close()
+
+
+class ClusterLink(ClientLink):
+    """Sends asks through a cluster client, so that redis-py sends no write again whose reply was lost.
+
+    It does not where the command comes with its node. A batch it would send again all the same, so a batch of writes
+    goes to each node over the node's own pool.
+    """
+
+    def post(self, ask: Ask) -> list[Any]:
+        """Send the commands and return one reply for each, an error reply as one of our exceptions."""
+        if ask.repeatable or len(ask.commands) == 1:
+            return super().post(ask)
+        parts: dict[str, list[int]] = {}
+        for place, command in enumerate(ask.commands):
+            parts.setdefault(self._node(command).name, []).append(place)
+        replies: list[Any] = [None] * len(ask.commands)
+        sent = False
+        for name, places in parts.items():
+            link = PoolLink(self.client.get_redis_connection(self.client.get_node(node_name=name)))
+            try:
+                part = link.post(Ask([ask.commands[place] for place in places]))
+            except Lost as lost:
+                with suppress(*self._failures):
+                    self.client.nodes_manager.initialize()  # the node may have been replaced
+                raise Lost(lost.error, sent=sent or lost.sent, slow=lost.slow) from lost.__cause__
+            finally:
+                link.close(own=False)
+            sent = True
+            for place, reply in zip(places, part, strict=True):
+                replies[place] = self._one(ask.commands[place]) if is_redirection(reply) else reply
+        return replies
+
+    def _execute(self, command: Command) -> Any:
+        if command.args[0] == "SCAN":
+            return self._scan_nodes(command)
+        if command.repeatable:
+            return super()._execute(command)
+        return self.client.execute_command(*plain(command), target_nodes=self._node(command), NEVER_DECODE=True)
+
+    def _node(self, command: Command) -> Any:
+        try:
+            return self.client.get_node_from_key(key_of(command))
+        except self._failures as error:
+            raise connection_error(error, self.where, sent=False) from error
+
+    def _scan_nodes(self, command: Command) -> Any:
+        """Scan the primaries of a cluster one after the other, under one cursor."""
+        nodes = sorted(self.client.get_primaries(), key=lambda node: str(node.name))
+        cursor, node = divided(command, len(nodes))
+        reply = self.client.execute_command(
+            "SCAN", cursor, *plain(command)[2:], target_nodes=nodes[node], NEVER_DECODE=True
+        )
+        return joined(reply, node, len(nodes))
+
+
+class Lease:
+    """A lock of redis-py's, with our errors."""
+
+    def __init__(self, client: Any, key: str, lease_seconds: float, wait_seconds: float) -> None:
+        # Not thread-local: a thread of its own extends it.
+        self._lock = client.lock(key, timeout=lease_seconds, blocking_timeout=wait_seconds, thread_local=False)
+        self._failures = failures(client)
+        self._where = where(client)
+
+    def acquire(self) -> bool:
+        return bool(self._translated(self._lock.acquire))
+
+    def extend(self) -> bool:
+        """Start the lease anew; say whether it was still held."""
+        return self._translated(self._lock.reacquire) is not None
+
+    def release(self) -> bool:
+        """Give it back; say whether it was still held."""
+        return self._translated(self._lock.release) is not None
+
+    def _translated(self, call: Callable[[], Any]) -> Any:
+        try:
+            result = call()
+        except self._failures as error:
+            return lock_error(error, self._where)
+        return True if result is None else result
+
+
+def link_to(client: Any) -> PoolLink | ClientLink:
+    """Return the way to the server that this client offers.
+
+    Raises:
+        TypeError: it is no client, or one for asyncio.
+    """
+    refuse_other(client)
+    if is_asyncio(client):
+        raise TypeError(f"{type(client).__name__} is an asyncio client; AsyncRedisBackend takes it")
+    if has_own_pool(client):
+        return PoolLink(client)
+    return ClusterLink(client) if is_cluster(client) else ClientLink(client)

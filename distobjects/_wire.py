@@ -1,0 +1,84 @@
+"""What the links of both colours share: commands to bytes, and what clients reply to plain replies. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from ._flow import Argument, Command
+from ._translation import names_of, reply_error
+from .errors import DistObjectsError
+
+
+def packed(commands: Sequence[Command]) -> bytes:
+    """Return the bytes of commands, as one piece to send."""
+    parts: list[bytes] = []
+    for args, _ in commands:
+        parts.append(b"*%d\r\n" % len(args))
+        for argument in args:
+            raw = argument.encode() if type(argument) is str else _raw(argument)
+            parts.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
+    return b"".join(parts)
+
+
+def plain(command: Command) -> tuple[Argument, ...]:
+    """Return the arguments as bytes: a client packs text in an encoding of its own. It looks names up, as text."""
+    name, *others = command.args
+    return name, *map(_raw, others)
+
+
+def _raw(argument: Argument) -> bytes:
+    if isinstance(argument, bytes):
+        return argument
+    return argument.encode() if isinstance(argument, str) else b"%d" % argument
+
+
+def as_replies(results: Sequence[Any], where: str) -> list[Any]:
+    """Translate the error replies among a pipeline's results; raise where one says that the connection failed."""
+    replies: list[Any] = []
+    for result in results:
+        reply = reply_error(result, where) if isinstance(result, Exception) else result
+        if reply is None and isinstance(result, Exception):
+            raise result
+        replies.append(reply)
+    return replies
+
+
+def key_of(command: Command) -> Argument:
+    """Return the key by which a cluster routes a command."""
+    return command.args[3 if command.args[0] in ("EVAL", "EVALSHA") else 1]
+
+
+def is_redirection(reply: Any) -> bool:
+    """Say whether a node of a cluster did nothing because another one has the key, or is about to have it."""
+    cause = reply.__cause__ if isinstance(reply, DistObjectsError) else None
+    return cause is not None and not names_of(cause).isdisjoint(("AskError", "TryAgainError"))  # a MovedError is an Ask
+
+
+def divided(command: Command, nodes: int) -> tuple[int, int]:
+    """Split the cursor of a cluster-wide SCAN into a node's own cursor and the node's place."""
+    return divmod(int(command.args[1]), nodes)
+
+
+def joined(reply: Any, node: int, nodes: int) -> list[Any]:
+    """Return a node's SCAN reply with a cluster-wide cursor: 0 only behind the last node."""
+    cursor, keys = reply
+    if isinstance(cursor, Mapping):  # redis-py's cluster clients name the node
+        [cursor] = cast(Mapping[str, Any], cursor).values()
+    cursor = int(cursor)
+    if cursor:
+        return [cursor * nodes + node, keys]
+    return [node + 1 if node + 1 < nodes else 0, keys]
+
+
+def refuse_slots(client: Any, keys: Sequence[str]) -> None:
+    """Refuse keys that a cluster has in different slots, before anything is sent.
+
+    Raises:
+        ValueError: no script can run on all of them.
+    """
+    if hasattr(client, "keyslot") and len({client.keyslot(key) for key in keys}) > 1:
+        raise ValueError(
+            f"a transaction on a Cluster needs all of its objects in one slot, and {keys[0]!r} and {keys[-1]!r} are in "
+            "two; give the backend a prefix with a {tag}, which keeps it in one slot"
+        )
