@@ -513,6 +513,15 @@ def _wrapped_tuple(root: Root, path: Path, parent: Copy | None, value: tuple[Any
 
 def plain(value: Any) -> Any:
     """Return a copy, or a container of copies, as the plain value that it shows."""
+    if type_of(value) in ATOMS:
+        return value
+    try:
+        return _plain(value)
+    except RecursionError:
+        return value  # within itself, or too deep: the schema refuses it, and says where
+
+
+def _plain(value: Any) -> Any:
     kind = type_of(value)
     if kind in ATOMS:
         return value
@@ -522,10 +531,10 @@ def plain(value: Any) -> Any:
         base: Any = _KINDS[kind]
         return copy.deepcopy(_unmarked(base, value))
     if value.__class__ in (list, tuple, set):
-        items: Any = map(plain, value)
+        items: Any = map(_plain, value)
         return kind(items)
     if kind is dict:
-        return {key: plain(each) for key, each in value.items()}
+        return {key: _plain(each) for key, each in value.items()}
     return plain_number(value)
 
 
