@@ -28,7 +28,7 @@ from .errors import AccessDenied, Conflict, FieldUnset, NotFound, Unsupported
 CONFLICT_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 1.0
 # How many attempts long a pause is, at most.
-_SPREAD = 32
+_SPREAD = 8
 
 # A SHA-1 in hex is 40 bytes: what is no longer is compared as it is.
 _HASH_ABOVE = 40

@@ -132,7 +132,7 @@ def _played(stage: Stage, size: int, *, storm: Storm | None) -> Figures:
         note += f"; {len(proxy.fired):,} faults, {sum(record.failed for record in records):,} never left or not read"
         assert unknown
     else:
-        assert len(history) >= size - len(records)
+        assert len(history) >= size
     return Figures(writes - unknown, writes - unknown, unknown, note=note)
 
 

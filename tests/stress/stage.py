@@ -63,5 +63,5 @@ class Stage:
 
 
 def shares(size: int, parts: int) -> list[int]:
-    """Split a size into equal parts, at least 1 each."""
-    return [max(1, size // parts)] * parts
+    """Split a size into equal parts, rounded up."""
+    return [-(-size // parts)] * parts
