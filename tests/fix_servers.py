@@ -34,7 +34,7 @@ REQUIRED = "DISTOBJECTS_REQUIRE_SERVERS"
 SETTING_UP = ("HELLO", "AUTH", "SELECT", "CLIENT SETINFO", "CLIENT SETNAME", "CLIENT MAINT_NOTIFICATIONS")
 
 
-def poll(condition: Callable[[], T], seconds: float = 5) -> T:
+def poll(condition: Callable[[], T], seconds: float = 30) -> T:
     """Wait until the condition holds and return what it returned.
 
     Raises:
