@@ -28,6 +28,7 @@ class StoredField:
     Attributes:
         plain: no validator of the model's own looks at it, so its type decides alone whether a value is valid.
         none_is_absent: None is stored by deleting the field, as the original library's fields have it.
+        frozen: what forbids assigning it. Of a whole model, pydantic asks for that in `__setattr__` alone.
     """
 
     name: str
@@ -35,6 +36,7 @@ class StoredField:
     codec: Codec
     plain: bool
     none_is_absent: bool
+    frozen: Literal["frozen_instance", "frozen_field"] | None
 
     @property
     def default_reads_others(self) -> bool:
@@ -118,7 +120,7 @@ class Schema:
         asked = info.validate_default
         if not (self.model.model_config.get("validate_default") if asked is None else asked):
             return value
-        return self.fields[name].codec.validate(value) if self._frozen(name) else self.check(name, value)
+        return self.fields[name].codec.validate(value) if self.fields[name].frozen else self.check(name, value)
 
     def identity_of(self, id: str) -> Any:
         """Return the id as the model's own `id` field has it.
@@ -160,7 +162,8 @@ class Schema:
             ValidationError: the model refuses it.
         """
         stored = self.field(name)
-        self._refuse_frozen(name, value)
+        if stored.frozen:
+            self._refuse_frozen(name, value)
         if self.cross_field:
             return self._of_type(name, value, stored.codec.validate) if stored.plain else value
         if stored.plain:
@@ -232,14 +235,8 @@ class Schema:
         return {name: fields[name].codec.reopen(value) if name in fields else value for name, value in values.items()}
 
     def _refuse_frozen(self, name: str, value: Any) -> None:
-        if kind := self._frozen(name):
+        if kind := self.field(name).frozen:
             raise ValidationError.from_exception_data(self.name, [{"type": kind, "loc": (name,), "input": value}])
-
-    def _frozen(self, name: str) -> Literal["frozen_instance", "frozen_field"] | None:
-        """Say what is frozen. Of a whole model, pydantic asks for that in `__setattr__` alone."""
-        if self.model.model_config.get("frozen"):
-            return "frozen_instance"
-        return "frozen_field" if self.field(name).info.frozen else None
 
     def check_instance(self, value: BaseModel) -> Mapping[str, Any]:
         """Check a whole instance, which may have been changed since it was made; return what is to be stored.
@@ -365,9 +362,9 @@ def _compile_field(model: type[BaseModel], name: str, info: FieldInfo, decorated
         codec = compile_codec(info, model.model_config)
     except Lossy as error:
         raise InvalidModel(model=model.__name__, field=name, reason=str(error)) from error
-    frozen = info.frozen or model.model_config.get("frozen")
+    frozen: Any = "frozen_instance" if model.model_config.get("frozen") else "frozen_field" if info.frozen else None
     plain = not (decorated or frozen or has_validators(info) or _looks_at_the_clock(model, name))
-    return StoredField(name, info, codec, plain, is_original(info))
+    return StoredField(name, info, codec, plain, is_original(info), frozen)
 
 
 def _decorated_fields(model: type[BaseModel]) -> frozenset[str]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from . import _objects, _scripts
-from ._flow import Argument, Command, Flow, Pause, ask
+from ._flow import Argument, Ask, Command, Flow, NoScript, Pause, ask
 from ._roundtrip import same
 from ._schema import IDENTITY, StoredField
 from ._space import Space
@@ -141,22 +141,31 @@ def write(space: Space, id: str, changes: Mapping[str, Any], *, creating: bool =
         NotFound: there is no such object; nothing was written.
         Conflict: others kept changing a cross-field object for 5 seconds; nothing was written.
     """
-    if space.schema.cross_field:
+    schema = space.schema
+    if schema.cross_field:
         return write_whole(space, id, changes, creating=creating)
-    raws = space.schema.encode_all(space.schema.check_many(changes))
-    return _objects.guarded(space, id, _write(space, id, raws, creating=creating))
-
-
-def _write(space: Space, id: str, raws: Mapping[str, bytes | None], *, creating: bool) -> Flow[None]:
-    key = space.key(id)
-    gone = [name for name, raw in raws.items() if raw is None]
+    if len(changes) == 1:  # the hot path: an attribute write
+        [(name, value)] = changes.items()
+        raws: Raws = {name: schema.encode(name, schema.check(name, value))}
+    else:
+        raws = schema.encode_all(schema.check_many(changes))
     pairs = [part for name, raw in raws.items() if raw is not None for part in (name, raw)]
+    if creating or len(pairs) < 2 * len(raws):
+        gone = [name for name, raw in raws.items() if raw is None]
+        return _objects.guarded(space, id, _write_originals(space, id, gone, pairs, creating=creating))
+    return _write_existing(space, id, pairs)
+
+
+def _write_originals(
+    space: Space, id: str, gone: Sequence[str], pairs: Sequence[Argument], *, creating: bool
+) -> Flow[None]:
+    """Write fields of the class form, whose objects come into being by assignment and keep None as an absent field."""
     for name in gone:
         yield from forget(space, id, name)
     if pairs and creating:
-        yield from ask(Command(("HSET", key, *pairs)), label="write")
-    elif pairs and not (yield from _write_existing(space, key, pairs)):
-        raise _objects.absent(space, id)
+        yield from ask(Command(("HSET", space.key(id), *pairs)), label="write")
+    elif pairs:
+        yield from _write_existing(space, id, pairs)
 
 
 def forget(space: Space, id: str, name: str) -> Flow[None]:
@@ -164,19 +173,30 @@ def forget(space: Space, id: str, name: str) -> Flow[None]:
     yield from ask(Command(("HDEL", space.key(id), name)), label="write")
 
 
-def _write_existing(space: Space, key: str, pairs: Sequence[Argument]) -> Flow[bool]:
-    """Write fields of a hash that exists; say whether it does."""
-    if space.dialect.hsetex:
-        try:
-            [written] = yield from ask(
-                Command(("HSETEX", key, "FXX", "FIELDS", len(pairs) // 2, *pairs)), label="write"
-            )
-            if written:
-                return True
-        except (Unsupported, AccessDenied):
-            space.dialect.hsetex = False
-    # FXX asks for the fields, and one of them may be absent: the script asks for the object.
-    return bool((yield from _scripts.write(key, *pairs)))
+def _write_existing(space: Space, id: str, pairs: Sequence[Argument]) -> Flow[None]:
+    """Write fields of an object that is there."""
+    if not pairs:
+        return
+    key, native = space.key(id), space.dialect.hsetex
+    if native:
+        command = Command(("HSETEX", key, "FXX", "FIELDS", len(pairs) // 2, *pairs))
+    else:
+        command = Command(("EVALSHA", _scripts.write.sha, 1, key, *pairs))
+    [reply] = yield Ask((command,), "write")
+    if reply != 1:
+        yield from _objects.guarded(space, id, _write_again(space, id, pairs, reply, native=native))
+
+
+def _write_again(space: Space, id: str, pairs: Sequence[Argument], reply: Any, *, native: bool) -> Flow[None]:
+    """Let the script decide where the first command has not: FXX asks for the fields, and one may be absent."""
+    if native and isinstance(reply, (Unsupported, AccessDenied)):
+        space.dialect.hsetex = False
+    elif isinstance(reply, Exception) and not isinstance(reply, NoScript):
+        raise reply
+    elif not native and not isinstance(reply, Exception):
+        raise _objects.absent(space, id)
+    if not (yield from _scripts.write(space.key(id), *pairs)):
+        raise _objects.absent(space, id)
 
 
 # ---- several fields, judged together
