@@ -57,5 +57,6 @@ def mutate(space: Space, id: str, change: Callable[[Any], object]) -> Flow[BaseM
         snapshot = draft._draft_plain()  # before the commit: what cannot be read is told while nothing is written
         changed = yield from _commit(draft, basis, written)
         if not changed:
+            yield from _writes.end_turn(space, id, patience)
             return snapshot
         yield from _writes.pause(space, id, changed, patience)

@@ -68,6 +68,7 @@ class Dialect:
 
     hsetex = True
     sha1hex = True  # fakeredis has none in its Lua
+    turns = True  # the user may have no right to SET
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ What does not depend on what is stored is one gated write. For what does:
    (`commit.lua`), provided that what it was based on still stands.
 2. Where it does not, the change is applied anew to what stands there then, after a random pause, for 5 seconds;
    then it is a `Conflict` and nothing is written.
-3. Sums of plain numbers need none of that: one script adds and checks the bounds where the value lives
+3. A change that keeps failing takes its turn: it waits for a key beside the object that one writer holds at a time.
+   That is for fairness alone: what is right is decided by the comparison, with or without a turn.
+4. Sums of plain numbers need none of that: one script adds and checks the bounds where the value lives
    (`increment.lua`).
 """
 
@@ -29,6 +31,10 @@ CONFLICT_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 1.0
 # How many attempts long a pause is, at most.
 _SPREAD = 8
+# Eight writers to one list of thousands of models wait for seconds, some for ever, where all try at once.
+_FAILURES_BEFORE_TURN = 2
+# How long a writer that has died keeps its turn.
+_TURN_MILLISECONDS = 1000
 
 # A SHA-1 in hex is 40 bytes: what is no longer is compared as it is.
 _HASH_ABOVE = 40
@@ -87,21 +93,29 @@ class Patience:
 
     1. The longer an attempt takes, the longer the pause: a large value meets others for longer.
     2. The more attempts have failed, the shorter the pause: who has waited longest is the most likely to get through.
+    3. Whose turn it is does not wait.
+
+    Attributes:
+        failed: how many attempts have, and how often another had the turn.
+        has_turn: the others that keep failing wait for this one.
     """
 
-    __slots__ = ("_began", "_failed", "_paused", "_took")
+    __slots__ = ("_began", "_paused", "_took", "failed", "has_turn")
 
     def __init__(self) -> None:
-        self._failed = 0
+        self.failed = 0
+        self.has_turn = False
         self._began = self._paused = 0.0
         self._took: float | None = None  # the fastest one: others had to wait for a processor, too
 
     def pause_seconds(self) -> float:
         """Return how long to wait after one more attempt that has failed."""
-        self._failed += 1
+        self.failed += 1
         longest = _FIRST_PAUSE_SECONDS
         if self._took is not None:
-            longest = min(_SPREAD * self._took / self._failed, _LONGEST_PAUSE_SECONDS)
+            longest = min(_SPREAD * self._took / self.failed, _LONGEST_PAUSE_SECONDS)
+        if self.has_turn:
+            longest = 0.0
         self._paused = random.uniform(0, longest)
         return self._paused
 
@@ -113,15 +127,36 @@ class Patience:
 
 
 def pause(space: Space, id: str, changed: list[str], patience: Patience) -> Flow[None]:
-    """Wait a little before a change is tried again.
+    """Wait before a change is tried again: a little, and once it has failed repeatedly until it has its turn.
+
+    One round trip for each time that the turn is asked for: `SET NX PX`.
 
     Raises:
         Conflict: it has been tried for long enough.
     """
-    [elapsed] = yield Pause(patience.pause_seconds())
-    patience.resume(elapsed)
-    if elapsed > CONFLICT_SECONDS:
-        raise Conflict(model=space.schema.name, id=id, fields=changed)
+    while True:
+        [elapsed] = yield Pause(patience.pause_seconds())
+        patience.resume(elapsed)
+        if elapsed > CONFLICT_SECONDS:
+            raise Conflict(model=space.schema.name, id=id, fields=changed)
+        if patience.has_turn or patience.failed < _FAILURES_BEFORE_TURN or not space.dialect.turns:
+            return
+        # Sent again after a lost reply, it is refused: at worst nobody has the turn until it runs out.
+        taken = Command(("SET", space.sub_key("turn", id), b"1", "NX", "PX", _TURN_MILLISECONDS), repeatable=True)
+        try:
+            [reply] = yield from ask(taken, label="turn")
+        except AccessDenied:
+            space.dialect.turns = False
+            return
+        patience.has_turn = reply is not None
+        if patience.has_turn:
+            return
+
+
+def end_turn(space: Space, id: str, patience: Patience) -> Flow[None]:
+    """Let the next one have its turn, after a change that has waited for its own. One round trip then: `DEL`."""
+    if patience.has_turn:
+        yield from ask(Command(("DEL", space.sub_key("turn", id)), repeatable=True), label="turn")
 
 
 # ---- fields, each judged for itself
@@ -214,7 +249,7 @@ def _write_whole(space: Space, id: str, changes: Mapping[str, Any], *, creating:
         raws = whole(space, id, stored, changes)
         changed = yield from commit(space, id, stored, differing(raws, stored), creating=creating)
         if not changed:
-            return
+            return (yield from end_turn(space, id, patience))
         yield from pause(space, id, changed, patience)
 
 
@@ -286,10 +321,12 @@ def _change(
         raws = whole(space, id, stored, {name: value}) if schema.cross_field else {name: schema.encode(name, value)}
         if raws[name] is None and raw is not None:
             yield from forget(space, id, name)
+            yield from end_turn(space, id, patience)
             return Changed(None, None)
         changed = yield from commit(space, id, stored, differing(raws, stored), creating=creating)
         if not changed:
             # The rules of a cross-field model may have made something else of the value.
+            yield from end_turn(space, id, patience)
             committed = raws[name]
             crossed = schema.cross_field and committed is not None
             return Changed(committed, schema.decode(id, name, cast(bytes, committed)) if crossed else value)

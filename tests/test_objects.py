@@ -467,6 +467,55 @@ def test_a_cross_field_write_gives_up_after_five_seconds() -> None:
     assert (caught.value.model, caught.value.id, caught.value.fields) == ("Range", "1", ("hi", "note"))
 
 
+def write_that_failed_twice() -> Any:
+    """Return a flow that has just asked for its turn."""
+    flow = writing_lo()
+    for elapsed in (0.01, 0.02):
+        advance(flow, [RANGE])
+        assert isinstance(advance(flow, [[2, b"hi"]]), Pause)
+        step = advance(flow, [elapsed])
+    assert asked(step) == [("SET", "{Range:1}~turn", b"1", "NX", "PX", 1000)]
+    return flow
+
+
+def test_a_write_that_keeps_failing_takes_its_turn_and_gives_it_back() -> None:
+    flow = write_that_failed_twice()
+    assert asked(advance(flow, [b"OK"])) == [("HMGET", "Range:1", "lo", "hi", "note")]
+    advance(flow, [RANGE])
+    assert advance(flow, [[2, b"hi"]]) == Pause(0.0)  # those who wait for their turn do not get in its way
+    assert asked(advance(flow, [0.03])) == [("HMGET", "Range:1", "lo", "hi", "note")]
+    advance(flow, [RANGE])
+    assert asked(advance(flow, [[1]])) == [("DEL", "{Range:1}~turn")]
+    assert advance(flow, [1]) == Done(None)
+
+
+def test_a_write_waits_while_it_is_the_turn_of_another() -> None:
+    flow = write_that_failed_twice()
+    assert isinstance(advance(flow, [None]), Pause)
+    assert asked(advance(flow, [0.03])) == [("SET", "{Range:1}~turn", b"1", "NX", "PX", 1000)]
+    assert isinstance(advance(flow, [None]), Pause)
+    with pytest.raises(Conflict):
+        advance(flow, [5.1])
+
+
+def test_the_question_for_a_turn_may_be_asked_again_after_a_lost_reply() -> None:
+    flow = write_that_failed_twice()
+    assert isinstance(advance(flow, [None]), Pause)
+    assert repeatable(advance(flow, [0.03]))
+
+
+def test_a_user_without_the_right_to_set_writes_without_turns() -> None:
+    flow = write_that_failed_twice()
+    assert asked(advance(flow, [AccessDenied("no permissions to run 'set'")])) == [
+        ("HMGET", "Range:1", "lo", "hi", "note")
+    ]
+    advance(flow, [RANGE])
+    assert isinstance(advance(flow, [[2, b"hi"]]), Pause)
+    assert asked(advance(flow, [0.04])) == [("HMGET", "Range:1", "lo", "hi", "note")]
+    advance(flow, [RANGE])
+    assert advance(flow, [[1]]) == Done(None)
+
+
 def test_a_cross_field_write_to_what_was_deleted_meanwhile_is_not_found() -> None:
     flow = writing_lo()
     advance(flow, [RANGE])
