@@ -11,6 +11,7 @@ None is `null`; in a nullable text or bytes field, a value that is `null` or beg
 from __future__ import annotations
 
 import functools
+import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ _VALIDATORS = (AfterValidator, BeforeValidator, WrapValidator, PlainValidator, P
 # Shape what leaves towards the user, never what is stored.
 _SERIALIZERS = (PlainSerializer, WrapSerializer)
 # Python reads no longer number, and pydantic neither.
-_LONGEST_NUMBER = 4300
+_LONG_NUMBER = re.compile(rb"[0-9]{4301}")
 # What pydantic writes in place of a lone surrogate in the key of a dict.
 _REPLACEMENT = "\ufffd".encode()
 
@@ -72,6 +73,7 @@ class Codec:
 
     Attributes:
         encode: a validated value to bytes; raises `Lossy`.
+        encode_again: the same of a value that `revalidate` has returned, which may need fewer checks.
         decode: bytes to a value; raises ValueError, TypeError, ArithmeticError or RecursionError.
         validate: check a value against the type and its constraints alone, without the model's own validators.
         revalidate: the same, into nested models too, which may have been changed since they were made.
@@ -83,6 +85,7 @@ class Codec:
     """
 
     encode: Callable[[Any], bytes]
+    encode_again: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
     validate: Callable[[Any], Any]
     revalidate: Callable[[Any], Any]
@@ -142,12 +145,15 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
     if nullable and kind in ("text", "bytes"):
         encode, decode = _escaped(encode, decode)
     validate = revalidate = validator.validate_python
+    encode_again = encode
     if not exact:
-        encode = _verified(encode, decode)
+        made_anew = kind == "json" and not encoded and is_exact(whole, revalidated=True)
+        guarded, encode = _guarded(encode, decode), _verified(encode, decode)
+        encode_again = guarded if made_anew else encode
         revalidate = _build(_doubting(whole), core_config)[0].validate_python
     _probe(schema, encode, decode)
     summable, bounds = _summable(inner)
-    return Codec(encode, decode, validate, revalidate, reopen, kind, summable, bounds, secret is not None)
+    return Codec(encode, encode_again, decode, validate, revalidate, reopen, kind, summable, bounds, secret is not None)
 
 
 _BOUNDS = frozenset({"ge", "gt", "le", "lt"})
@@ -372,7 +378,7 @@ def _guarded(encode: Encode, decode: Decode) -> Encode:
 
     def encode_guarded(value: Any) -> bytes:
         raw = encode(value)
-        return verified(value) if len(raw) > _LONGEST_NUMBER or _REPLACEMENT in raw else raw
+        return verified(value) if _LONG_NUMBER.search(raw) or _REPLACEMENT in raw else raw
 
     return encode_guarded
 

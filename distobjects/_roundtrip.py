@@ -21,6 +21,7 @@ from pydantic.types import EncodedBytes, EncodedStr
 
 # Schemas of these alone admit only values whose bytes come back the same. Not datetime and time: pydantic drops the
 # seconds of an offset from UTC.
+_MODEL = frozenset({"model", "model-fields", "model-field"})
 _EXACT = frozenset(
     "str int float bool bytes date timedelta decimal uuid list set frozenset tuple dict nullable default none "
     "definitions".split()
@@ -60,11 +61,25 @@ def walk(node: Any) -> Iterator[Node]:
             yield from walk(item)
 
 
-def is_exact(schema: Node) -> bool:
-    """Say whether every value that the schema admits comes back the same, so that none needs a check of its own."""
+def is_exact(schema: Node, *, revalidated: bool = False) -> bool:
+    """Say whether every value that the schema admits comes back the same, so that none needs a check of its own.
+
+    Args:
+        revalidated: instances of nested models have been made anew, so that none is of a subclass.
+    """
     return all(
-        node["type"] in _EXACT or (bool(members := listed(node)) and {type(each) for each in members} <= {str, int})
+        node["type"] in _EXACT
+        or (bool(members := listed(node)) and {type(each) for each in members} <= {str, int})
+        or (revalidated and node["type"] in _MODEL and not _has_more(node))
         for node in walk(schema)
+    )
+
+
+def _has_more(model: Node) -> bool:
+    """Say whether instances hold more than their fields, or are not made of them alone."""
+    config = model.get("config", {})
+    return config.get("extra_fields_behavior") == "allow" or any(
+        model.get(each) for each in ("root_model", "custom_init", "post_init", "computed_fields")
     )
 
 

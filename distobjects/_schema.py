@@ -266,8 +266,11 @@ class Schema:
             return {name: judged.__dict__[name] for name in self.fields}
         return {name: self._typed(name, held[name]) for name in self.fields}
 
-    def encode(self, name: str, value: Any) -> bytes | None:
+    def encode(self, name: str, value: Any, *, revalidated: bool = False) -> bytes | None:
         """Return the bytes of a validated value; None where the field is to be absent.
+
+        Args:
+            revalidated: `check_changed` has returned it, of a field without validators of the model's own.
 
         Raises:
             ValidationError: the bytes would not come back as the same value.
@@ -276,7 +279,7 @@ class Schema:
         if value is None and field.none_is_absent:
             return None
         try:
-            return field.codec.encode(value)
+            return field.codec.encode_again(value) if revalidated and field.plain else field.codec.encode(value)
         except (Lossy, UnicodeEncodeError, PydanticSerializationError) as error:
             reason = str(error) if not isinstance(error, UnicodeEncodeError) else "a lone surrogate has no UTF-8 form"
         raise refused(self.name, name, value, "not_storable", reason)

@@ -318,7 +318,11 @@ def _change(
                 known = Unread()  # it failed on what is not there any more
                 continue
             raise
-        raws = whole(space, id, stored, {name: value}) if schema.cross_field else {name: schema.encode(name, value)}
+        raws = (
+            whole(space, id, stored, {name: value})
+            if schema.cross_field
+            else {name: schema.encode(name, value, revalidated=True)}
+        )
         if raws[name] is None and raw is not None:
             yield from forget(space, id, name)
             yield from end_turn(space, id, patience)

@@ -26,14 +26,16 @@ from pydantic import (
     Secret,
     SecretBytes,
     SecretStr,
+    TypeAdapter,
     WrapSerializer,
     create_model,
     field_serializer,
+    field_validator,
     model_serializer,
 )
 
 from distobjects import InvalidModel, RedisBackend, connect
-from distobjects._roundtrip import same
+from distobjects._roundtrip import is_exact, same
 from distobjects._schema import compile_schema
 
 
@@ -350,3 +352,36 @@ def test_a_type_with_a_union_of_its_own_is_one_type(annotation: Any) -> None:
     value = schema.check("value", "Ann <ann@example.com>")
     assert schema.encode("value", value) == b"Ann <ann@example.com>"
     assert schema.decode("1", "value", b"Ann <ann@example.com>") == value
+
+
+class Plain(BaseModel):
+    name: str
+
+
+class Open(Plain, extra="allow"):
+    pass
+
+
+class Prepared(Plain):
+    def model_post_init(self, context: object) -> None:
+        self.name = self.name.strip()
+
+
+class Judged(Plain):
+    @field_validator("name")
+    @classmethod
+    def shout(cls, value: str) -> str:
+        return value + "!"
+
+
+class Odd(Plain):
+    name: Any  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("model", "exact"), [(Plain, True), (Open, False), (Prepared, False), (Judged, False), (Odd, False)]
+)
+def test_only_plain_models_that_were_made_anew_need_no_check_of_their_bytes(model: type, exact: bool) -> None:
+    schema: Any = TypeAdapter(list[model]).core_schema  # type: ignore[valid-type]
+    assert not is_exact(schema)
+    assert is_exact(schema, revalidated=True) is exact
