@@ -9,6 +9,7 @@ from ._changes import Change
 from ._collection import Objects
 from ._handles import FieldHandle
 from ._live import DObject
+from ._near import Near
 from ._reference import F
 from ._transaction import Transaction
 from .errors import (
@@ -54,6 +55,7 @@ __all__ = [
     "FieldHandle",
     "FieldUnset",
     "InvalidModel",
+    "Near",
     "NotFound",
     "Objects",
     "OutOfMemory",

@@ -20,7 +20,19 @@ K = TypeVar("K", bound=Id)  # a Mapping is invariant in its keys: one of str is 
 
 MISSING: Any = object()
 
-__all__ = ["MISSING", "changes", "field_of", "id_of", "identified", "many", "reading", "reading_many"]
+__all__ = [
+    "MISSING",
+    "changes",
+    "field_of",
+    "id_of",
+    "identified",
+    "many",
+    "paths_of",
+    "reading",
+    "reading_many",
+    "selected",
+    "stored_names",
+]
 
 
 def id_of(space: Space, backend: object, id: object) -> str:
@@ -83,18 +95,23 @@ def changes(given: Mapping[str, Any] | BaseModel) -> Mapping[str, Any]:
 
 def reading(space: Space, id: str, references: Sequence[object]) -> Flow[Any]:
     """Return the flow that reads what the references name: one value, or a tuple."""
+    return _reading(space, id, paths_of(space, references))
+
+
+def paths_of(space: Space, references: Sequence[object]) -> list[tuple[str, ...]]:
+    """Return the paths that references to read name."""
     paths = [path_of(space.schema, reference) for reference in references]
     if not paths:
         raise TypeError("read() needs at least one field reference")
-    return _reading(space, id, paths)
+    return paths
 
 
 def _reading(space: Space, id: str, paths: Sequence[tuple[str, ...]]) -> Flow[Any]:
-    names = _stored_names(paths)
+    names = stored_names(paths)
     if len(paths) == 1 and names:
         return select((yield from _objects.read(space, id, names[0])), paths[0][1:])
     values = (yield from _objects.read_many(space, id, names)) if names else []
-    return _selected(space, id, dict(zip(names, values, strict=True)), paths)
+    return selected(space, id, dict(zip(names, values, strict=True)), paths)
 
 
 def reading_many(space: Space, ids: Iterable[str], references: Sequence[object]) -> Flow[list[Any]]:
@@ -106,19 +123,19 @@ def reading_many(space: Space, ids: Iterable[str], references: Sequence[object])
 
 
 def _reading_many(space: Space, ids: Sequence[str], paths: Sequence[tuple[str, ...]]) -> Flow[list[Any]]:
-    names = _stored_names(paths)
+    names = stored_names(paths)
     rows = yield from _bulk.read_many(space, ids, names)
     return [
-        None if row is None else _selected(space, id, dict(zip(names, row, strict=True)), paths)
+        None if row is None else selected(space, id, dict(zip(names, row, strict=True)), paths)
         for id, row in zip(ids, rows, strict=True)
     ]
 
 
-def _stored_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
+def stored_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
     return list(dict.fromkeys(path[0] for path in paths if path[0] != IDENTITY))
 
 
-def _selected(space: Space, id: str, values: dict[str, Any], paths: Sequence[tuple[str, ...]]) -> Any:
+def selected(space: Space, id: str, values: dict[str, Any], paths: Sequence[tuple[str, ...]]) -> Any:
     if space.schema.identity:
         values[IDENTITY] = space.schema.identity_of(id)
     selected = tuple(select(values[path[0]], path[1:]) for path in paths)

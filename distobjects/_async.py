@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _wire
 from ._flow import Ask, Flow
+from ._near import Near
 from ._retry import Lost, delay
 from .errors import StoreUnavailable
 
@@ -22,14 +23,19 @@ T = TypeVar("T")
 class AsyncRunner:
     """Runs flows through one client per event loop: a connection belongs to the loop that opened it."""
 
-    def __init__(self, make_client: Callable[[], Any]) -> None:
+    def __init__(self, make_client: Callable[[], Any], near: Near | None = None) -> None:
         from . import _async_links  # importing redis takes half a second: not before there is a client
 
         self.make_client = make_client
-        self._link_to = _async_links.async_link_to
+        self._link_to: Callable[[Any], Any] = _async_links.async_link_to
+        self.near = near
+        if near is not None:
+            from . import _async_near_links
+
+            self._link_to = lambda client: _async_near_links.async_near_link(_async_links.async_link_to(client), near)
         first = self._link_to(make_client())
         self._unused: Any = first
-        self._where = first.where
+        self._where: str = first.where
         self._links: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
         self.closed = False
         self.trips = 0
@@ -97,5 +103,7 @@ class AsyncRunner:
         """Run nothing more. Close the running loop's client if it is our `own`; others ended with their loops."""
         self.closed = True
         link = self._links.pop(asyncio.get_running_loop(), None)
+        if self.near is not None and link is not None:
+            await link.forget()
         if own and link is not None:
             await link.close()

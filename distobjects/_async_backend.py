@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -16,11 +16,15 @@ from ._async import AsyncRunner
 from ._async_collection import AsyncObjects
 from ._async_transaction import AsyncTransaction
 from ._flow import Flow
+from ._near import Near
 from ._schema import Schema, compile_schema
 from ._space import Space, Spaces
 from ._transactions import Parts
 from ._writes import CONFLICT_SECONDS, Patience
 from .errors import Conflict
+
+if TYPE_CHECKING:
+    from ._async_near_links import AsyncNearby
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -38,6 +42,7 @@ class AsyncRedisBackend:
     Args:
         client: a client of `redis.asyncio` or `valkey.asyncio`, or an asyncio client of fakeredis.
         prefix: begins every key; one `{tag}` in it keeps the whole backend in one Cluster slot.
+        near: keeps what attribute reads have read in memory, within these bounds; without it, each is a round trip.
 
     Attributes:
         url: what `connect_async` opened, without credentials; None for a client that was handed over.
@@ -48,17 +53,17 @@ class AsyncRedisBackend:
         >>> backend = AsyncRedisBackend(client=redis.asyncio.Redis(host="localhost", port=6379, db=5))
     """
 
-    def __init__(self, client: Any, prefix: str = "") -> None:
+    def __init__(self, client: Any, prefix: str = "", *, near: Near | None = None) -> None:
         self.url: str | None = None
-        self._runner = AsyncRunner(lambda: client)
+        self._runner = AsyncRunner(lambda: client, near)
         self._spaces = Spaces(prefix)
-        self._objects: dict[int, Any] = {}
+        self._objects: dict[tuple[int, bool], Any] = {}
         self._store: _stores.Store | None = None
 
     @classmethod
-    def _of(cls, store: _stores.Store, prefix: str) -> Self:
+    def _of(cls, store: _stores.Store, prefix: str, near: Near | None) -> Self:
         try:
-            backend = cls(store.open(), prefix)
+            backend = cls(store.open(), prefix, near=near)
         except BaseException:  # a prefix or a URL that is refused must not leave an embedded server running
             store.close()
             raise
@@ -76,19 +81,21 @@ class AsyncRedisBackend:
         """What every key begins with."""
         return self._spaces.prefix
 
-    def objects(self, model: type[M], *, name: str | None = None) -> AsyncObjects[M]:
+    def objects(self, model: type[M], *, name: str | None = None, near: bool = True) -> AsyncObjects[M]:
         """Return all objects of a model. No I/O; a model is compiled at its first use.
 
         Args:
             name: of the space they live in; by default the name of the model.
+            near: False lets reads of this model ask the server each time, though the backend has a near cache.
 
         Raises:
             InvalidModel: the model cannot be stored, or another one has this name here.
         """
         space = self.space(compile_schema(model), name)
+        kind = id(space), near
         return cast(
             AsyncObjects[M],
-            self._objects.get(id(space)) or self._objects.setdefault(id(space), AsyncObjects(self, space)),
+            self._objects.get(kind) or self._objects.setdefault(kind, AsyncObjects(self, space, near=near)),
         )
 
     def space(self, schema: Schema, name: str | None) -> Space:
@@ -98,6 +105,14 @@ class AsyncRedisBackend:
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end: what every operation goes through."""
         return await self._runner.run(flow)
+
+    def _nearby(self, space: Space) -> AsyncNearby | None:
+        """Return the part of the near cache that is for one space; None where there is none."""
+        if self._runner.near is None:
+            return None
+        from ._async_near_links import AsyncNearby
+
+        return AsyncNearby(self._runner, space)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncTransaction, None]:
@@ -156,7 +171,12 @@ class AsyncRedisBackend:
 
 
 def connect_async(
-    url: str | None = None, *, prefix: str = "", connect_seconds: float = 1.0, operation_seconds: float = 5.0
+    url: str | None = None,
+    *,
+    prefix: str = "",
+    connect_seconds: float = 1.0,
+    operation_seconds: float = 5.0,
+    near: Near | None = None,
 ) -> AsyncRedisBackend:
     """Open a store for asyncio. Nothing to await: no I/O but for starting an embedded server.
 
@@ -166,7 +186,7 @@ def connect_async(
         StoreUnavailable: the embedded server cannot be started.
     """
     timeouts = _stores.Timeouts(connect_seconds, operation_seconds)
-    backend = AsyncRedisBackend._of(_stores.resolve(url, timeouts, asynchronous=True), prefix)
+    backend = AsyncRedisBackend._of(_stores.resolve(url, timeouts, asynchronous=True), prefix, near)
     assert backend.url is not None
     _opened[backend.url, prefix] = backend
     return backend

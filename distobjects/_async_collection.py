@@ -11,8 +11,10 @@ from pydantic import BaseModel
 from . import _arguments, _async_lock, _bulk, _edits, _objects, _writes
 from ._async_handles import AsyncFieldHandle
 from ._async_live import AsyncBackend, AsyncDObject
+from ._async_near_live import NearAsyncDObject
 from ._bulk import Fault
 from ._changes import Change
+from ._near_reads import value_of
 from ._space import Id, Space
 
 M = TypeVar("M", bound=BaseModel)
@@ -31,14 +33,17 @@ class AsyncObjects(Generic[M]):
     The methods, their arguments, commands, round trips and errors are those of `Objects`.
     """
 
-    def __init__(self, backend: AsyncBackend, space: Space) -> None:
+    def __init__(self, backend: AsyncBackend, space: Space, *, near: bool = True) -> None:
         self._backend = backend
         self._space = space
+        self._near = backend._nearby(space) if near else None
 
     # ---- one object
 
     def __getitem__(self, id: Id | AsyncDObject) -> AsyncDObject:
         """Return the live object of this id, whether it is there or not. No I/O."""
+        if self._near is not None:
+            return NearAsyncDObject(self._backend, self._space, self.id_of(id), self._near)
         return AsyncDObject(self._backend, self._space, self.id_of(id))
 
     def id_of(self, live: Id | AsyncDObject) -> str:
@@ -95,22 +100,45 @@ class AsyncObjects(Generic[M]):
         return await self._backend.run(_objects.get_or(self._space, self.id_of(id), default))
 
     @overload
-    async def read(self, id: Id | AsyncDObject, field: A, /) -> A: ...
+    async def read(self, id: Id | AsyncDObject, field: A, /, *, fresh: bool = ...) -> A: ...
     @overload
-    async def read(self, id: Id | AsyncDObject, field: A, field2: B, /) -> tuple[A, B]: ...
-    @overload
-    async def read(self, id: Id | AsyncDObject, field: A, field2: B, field3: C, /) -> tuple[A, B, C]: ...
-    @overload
-    async def read(self, id: Id | AsyncDObject, field: A, field2: B, field3: C, field4: E, /) -> tuple[A, B, C, E]: ...
+    async def read(self, id: Id | AsyncDObject, field: A, field2: B, /, *, fresh: bool = ...) -> tuple[A, B]: ...
     @overload
     async def read(
-        self, id: Id | AsyncDObject, field: Any, field2: Any, field3: Any, field4: Any, field5: Any, /, *fields: Any
+        self, id: Id | AsyncDObject, field: A, field2: B, field3: C, /, *, fresh: bool = ...
+    ) -> tuple[A, B, C]: ...
+    @overload
+    async def read(
+        self, id: Id | AsyncDObject, field: A, field2: B, field3: C, field4: E, /, *, fresh: bool = ...
+    ) -> tuple[A, B, C, E]: ...
+    @overload
+    async def read(
+        self,
+        id: Id | AsyncDObject,
+        field: Any,
+        field2: Any,
+        field3: Any,
+        field4: Any,
+        field5: Any,
+        /,
+        *fields: Any,
+        fresh: bool = ...,
     ) -> tuple[Any, ...]: ...
-    async def read(self, id: Any, /, *fields: Any) -> Any:
+    async def read(self, id: Any, /, *fields: Any, fresh: bool = False) -> Any:
         """Return one field's value, or several as a tuple, by references such as `F(Student).age`.
 
         One round trip: `HGET` or `HMGET`; a second where all are nil. A path reads its field and selects from it.
+
+        Args:
+            fresh: ask the server, whatever a near cache has.
         """
+        if self._near is not None and not fresh:
+            chosen = self.id_of(id)
+            paths = _arguments.paths_of(self._space, fields)
+            if (entry := await self._near.entry(chosen)) is not None:
+                names = _arguments.stored_names(paths)
+                values = {name: value_of(self._space, chosen, entry.raws, name) for name in names}
+                return _arguments.selected(self._space, chosen, values, paths)
         return await self._backend.run(_arguments.reading(self._space, self.id_of(id), fields))
 
     def field(self, id: Id | AsyncDObject, field: V) -> AsyncFieldHandle[V]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import _objects
 from ._containers import ATOMS, wrap
@@ -11,6 +11,9 @@ from ._flow import Flow
 from ._schema import IDENTITY
 from ._space import Space
 from ._steps import FrozenRoot
+
+if TYPE_CHECKING:
+    from ._async_near_links import AsyncNearby
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -21,6 +24,7 @@ class AsyncBackend(Protocol):
 
     async def run(self, flow: Flow[T]) -> T: ...
     def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any: ...
+    def _nearby(self, space: Space) -> AsyncNearby | None: ...
     def pickled(self, space: Space, id: str) -> tuple[Any, ...]: ...
 
 
@@ -50,7 +54,9 @@ class AsyncDObject:
         raise schema.unknown(name)
 
     async def _read(self, name: str) -> Any:
-        value = await self._backend.run(_objects.read(self._space, self._id, name))
+        return self._handed_out(name, await self._backend.run(_objects.read(self._space, self._id, name)))
+
+    def _handed_out(self, name: str, value: Any) -> Any:
         if type(value) in ATOMS:
             return value
         way_out = f"write it with `await objects.field(live, F({self._space.schema.name}).{name}).update(...)`"

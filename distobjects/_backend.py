@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from . import _stores
 from ._collection import Objects
 from ._flow import Flow
+from ._near import Near
+from ._near_fields import Nearby
 from ._schema import Schema, compile_schema
 from ._space import Space, Spaces
 from ._sync import Runner
@@ -37,6 +39,7 @@ class RedisBackend:
     Args:
         client: a `redis.Redis`, `redis.RedisCluster`, `valkey.Valkey` or fakeredis client.
         prefix: begins every key; one `{tag}` in it keeps the whole backend in one Cluster slot.
+        near: keeps what attribute reads have read in memory, within these bounds; without it, each is a round trip.
 
     Attributes:
         client: the redis-py client, for all else that the server can do.
@@ -48,18 +51,18 @@ class RedisBackend:
         >>> backend = RedisBackend(client=redis.Redis(host="localhost", port=6379, db=5))
     """
 
-    def __init__(self, client: Any, prefix: str = "") -> None:
+    def __init__(self, client: Any, prefix: str = "", *, near: Near | None = None) -> None:
         self.client = client
         self.url: str | None = None
-        self._runner = Runner(client)
+        self._runner = Runner(client, near)
         self._spaces = Spaces(prefix)
-        self._objects: dict[int, Any] = {}
+        self._objects: dict[tuple[int, bool], Any] = {}
         self._store: _stores.Store | None = None
 
     @classmethod
-    def _of(cls, store: _stores.Store, prefix: str) -> Self:
+    def _of(cls, store: _stores.Store, prefix: str, near: Near | None) -> Self:
         try:
-            backend = cls(store.open(), prefix)
+            backend = cls(store.open(), prefix, near=near)
         except BaseException:  # a prefix or a URL that is refused must not leave an embedded server running
             store.close()
             raise
@@ -71,18 +74,20 @@ class RedisBackend:
         """What every key begins with."""
         return self._spaces.prefix
 
-    def objects(self, model: type[M], *, name: str | None = None) -> Objects[M]:
+    def objects(self, model: type[M], *, name: str | None = None, near: bool = True) -> Objects[M]:
         """Return all objects of a model. No I/O; a model is compiled at its first use.
 
         Args:
             name: of the space they live in; by default the name of the model.
+            near: False lets reads of this model ask the server each time, though the backend has a near cache.
 
         Raises:
             InvalidModel: the model cannot be stored, or another one has this name here.
         """
         space = self.space(compile_schema(model), name)
+        kind = id(space), near
         return cast(
-            Objects[M], self._objects.get(id(space)) or self._objects.setdefault(id(space), Objects(self, space))
+            Objects[M], self._objects.get(kind) or self._objects.setdefault(kind, Objects(self, space, near=near))
         )
 
     def space(self, schema: Schema, name: str | None) -> Space:
@@ -92,6 +97,10 @@ class RedisBackend:
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end: what every operation goes through."""
         return self._runner.run(flow)
+
+    def _nearby(self, space: Space) -> Nearby | None:
+        """Return the part of the near cache that is for one space; None where there is none."""
+        return Nearby(self._runner.near, space) if self._runner.near is not None else None
 
     @contextmanager
     def transaction(self) -> Generator[Transaction, None, None]:
@@ -170,7 +179,12 @@ class RedisBackend:
 
 
 def connect(
-    url: str | None = None, *, prefix: str = "", connect_seconds: float = 1.0, operation_seconds: float = 5.0
+    url: str | None = None,
+    *,
+    prefix: str = "",
+    connect_seconds: float = 1.0,
+    operation_seconds: float = 5.0,
+    near: Near | None = None,
 ) -> RedisBackend:
     """Open a store. No I/O but for starting an embedded server.
 
@@ -182,12 +196,14 @@ def connect(
         prefix: begins every key; one `{tag}` in it keeps the whole backend in one Cluster slot.
         connect_seconds: how long a connection may take.
         operation_seconds: how long a reply, or a free connection, may take.
+        near: keeps what attribute reads have read in memory, within these bounds; without it, each is a round trip.
 
     Raises:
         StoreUnavailable: the embedded server cannot be started.
+        Unsupported: `near` with a store that tells nobody what changes, such as memory.
     """
     timeouts = _stores.Timeouts(connect_seconds, operation_seconds)
-    backend = RedisBackend._of(_stores.resolve(url, timeouts, asynchronous=False), prefix)
+    backend = RedisBackend._of(_stores.resolve(url, timeouts, asynchronous=False), prefix, near)
     assert backend.url is not None
     _opened[backend.url, prefix] = backend
     return backend

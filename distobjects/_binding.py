@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ._flow import Flow
 from ._schema import Schema
 from ._space import Space
+
+if TYPE_CHECKING:
+    from ._near_fields import Nearby
 
 T = TypeVar("T")
 
@@ -17,6 +20,7 @@ class Backend(Protocol):
     def run(self, flow: Flow[T]) -> T: ...
     def space(self, schema: Schema, name: str | None) -> Space: ...
     def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any: ...
+    def _nearby(self, space: Space) -> Nearby | None: ...
     def pickled(self, space: Space, id: str) -> tuple[Any, ...]: ...
 
 

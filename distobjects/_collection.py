@@ -32,10 +32,11 @@ class Objects(Generic[M]):
     Wherever an id is taken, a live object is taken too. Round trips are counted for an object that is there.
     """
 
-    def __init__(self, backend: Backend, space: Space) -> None:
+    def __init__(self, backend: Backend, space: Space, *, near: bool = True) -> None:
         self._backend = backend
         self._space = space
-        self._live: type[Generated] = live_class(Binding(backend, space))
+        self._near = backend._nearby(space) if near else None
+        self._live: type[Generated] = live_class(Binding(backend, space), self._near)
 
     # ---- one object
 
@@ -97,22 +98,42 @@ class Objects(Generic[M]):
         return self._backend.run(_objects.get_or(self._space, self.id_of(id), default))
 
     @overload
-    def read(self, id: Id | M, field: A, /) -> A: ...
+    def read(self, id: Id | M, field: A, /, *, fresh: bool = ...) -> A: ...
     @overload
-    def read(self, id: Id | M, field: A, field2: B, /) -> tuple[A, B]: ...
+    def read(self, id: Id | M, field: A, field2: B, /, *, fresh: bool = ...) -> tuple[A, B]: ...
     @overload
-    def read(self, id: Id | M, field: A, field2: B, field3: C, /) -> tuple[A, B, C]: ...
-    @overload
-    def read(self, id: Id | M, field: A, field2: B, field3: C, field4: E, /) -> tuple[A, B, C, E]: ...
+    def read(self, id: Id | M, field: A, field2: B, field3: C, /, *, fresh: bool = ...) -> tuple[A, B, C]: ...
     @overload
     def read(
-        self, id: Id | M, field: Any, field2: Any, field3: Any, field4: Any, field5: Any, /, *fields: Any
+        self, id: Id | M, field: A, field2: B, field3: C, field4: E, /, *, fresh: bool = ...
+    ) -> tuple[A, B, C, E]: ...
+    @overload
+    def read(
+        self,
+        id: Id | M,
+        field: Any,
+        field2: Any,
+        field3: Any,
+        field4: Any,
+        field5: Any,
+        /,
+        *fields: Any,
+        fresh: bool = ...,
     ) -> tuple[Any, ...]: ...
-    def read(self, id: Any, /, *fields: Any) -> Any:
+    def read(self, id: Any, /, *fields: Any, fresh: bool = False) -> Any:
         """Return one field's value, or several as a tuple, by references such as `F(Student).age`.
 
         One round trip: `HGET` or `HMGET`; a second where all are nil. A path reads its field and selects from it.
+
+        Args:
+            fresh: ask the server, whatever a near cache has.
         """
+        if self._near is not None and not fresh:
+            chosen = self.id_of(id)
+            paths = _arguments.paths_of(self._space, fields)
+            if (entry := self._near.entry(chosen)) is not None:
+                values = {name: self._near.value(entry, name) for name in _arguments.stored_names(paths)}
+                return _arguments.selected(self._space, chosen, values, paths)
         return self._backend.run(_arguments.reading(self._space, self.id_of(id), fields))
 
     def field(self, id: Id | M, field: V) -> FieldHandle[V]:

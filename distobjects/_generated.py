@@ -15,6 +15,7 @@ from ._binding import Binding
 from ._impersonation import MISSING, lookup, member, namespace, setter
 from ._live import DObject, unknown
 from ._live_fields import LiveField, LiveIdentity
+from ._near_fields import Nearby, NearField
 from ._schema import IDENTITY
 from .errors import InvalidModel
 
@@ -58,13 +59,13 @@ def snapshot(live: DObject) -> BaseModel:
     return live._binding.backend.run(_objects.get(live._binding.space, live._id))
 
 
-def live_class(binding: Binding) -> type[Generated]:
+def live_class(binding: Binding, nearby: Nearby | None = None) -> type[Generated]:
     """Generate the class of a model's live objects."""
     schema = binding.space.schema
     _refuse_clashes(schema.model)
     members: dict[str, Any] = {name: _NotOurs(name) for name in ("id", "clear")}
     members |= namespace(schema.model)
-    members |= {name: LiveField(name) for name in schema.fields}
+    members |= {name: NearField(name, nearby) if nearby else LiveField(name) for name in schema.fields}
     if schema.identity:
         members[IDENTITY] = LiveIdentity()
     members["_binding"] = binding

@@ -28,6 +28,22 @@ class Origin:
         self.raw = raw
         self.used = False
 
+    def taken(self) -> Origin:
+        """Return the origin of what an operation in place makes of the number."""
+        return self
+
+
+class SharedOrigin(Origin):
+    """The place of a number that is handed out many times, such as one in the near cache.
+
+    Each operation in place on it begins an origin of its own: one that is used up uses up no other.
+    """
+
+    __slots__ = ()
+
+    def taken(self) -> Origin:
+        return Origin(self.owner, self.key, self.raw)
+
 
 class Step(NamedTuple):
     """One operation in place, with its operand."""
@@ -57,7 +73,7 @@ def _in_place(operation: Operation) -> Operation:
     def apply(self: Any, operand: Any) -> Any:
         operand = _of_python(operand)
         result = operation(_PLAIN[type(self)](self), operand)
-        return mark(result, self._origin, (*self._steps, Step(operation, operand)))
+        return mark(result, self._origin.taken(), (*self._steps, Step(operation, operand)))
 
     return apply
 

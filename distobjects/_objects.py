@@ -108,9 +108,9 @@ def load(space: Space, id: str) -> Flow[dict[str, bytes]]:
 
 def _load(space: Space, id: str) -> Flow[dict[str, bytes]]:
     key, names = space.key(id), list(space.schema.fields)
-    if len(names) > _HMGET_MOST:
+    if is_wide(space):
         [reply] = yield from ask(reading("HGETALL", key), label="load")
-        stored = _pairs(reply)
+        stored = pairs(reply)
         if not stored:
             raise absent(space, id)
         return {name: stored[raw] for name in names if (raw := name.encode()) in stored}
@@ -123,7 +123,12 @@ def _load(space: Space, id: str) -> Flow[dict[str, bytes]]:
     return found
 
 
-def _pairs(reply: Any) -> dict[bytes, bytes]:
+def is_wide(space: Space) -> bool:
+    """Say whether a whole object is read by HGETALL."""
+    return len(space.schema.fields) > _HMGET_MOST
+
+
+def pairs(reply: Any) -> dict[bytes, bytes]:
     """Return a reply of HGETALL as a dict: RESP2 sends a flat list."""
     return (
         cast(dict[bytes, bytes], reply) if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))

@@ -13,6 +13,8 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from .errors import Unsupported
+
 _FAILURES = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
 
 
@@ -52,6 +54,25 @@ def has_own_pool(client: Any) -> bool:
     homes = {base.__module__.partition(".")[0] for base in bases}
     driven = bool(homes & {"redis", "valkey"}) and "fakeredis" not in homes
     return driven and hasattr(pool, "get_connection") and getattr(pool, "cache", None) is None
+
+
+def lone_connection(client: Any) -> Any:
+    """Make a connection like those of the client's pool, but outside of it and over RESP2. No I/O.
+
+    It tries nothing twice and checks its health never: whoever has it does both.
+    """
+    pool = client.connection_pool
+    settings: dict[str, Any] = pool.connection_kwargs
+    kept = {name: value for name, value in settings.items() if not name.startswith(("retry", "maint_notifications"))}
+    return pool.connection_class(**kept | {"protocol": 2, "decode_responses": False, "health_check_interval": 0})
+
+
+def cannot_hear(where: str, what: str) -> Unsupported:
+    """Make the error for a near cache before a store that tells nobody what changes."""
+    return Unsupported(
+        f"{where}: near= needs a server that tells what changes, over a connection of its own, and this is {what}; "
+        "leave near= out, or connect to one Redis (6 or later) or Valkey by its URL"
+    )
 
 
 def is_cluster(client: Any) -> bool:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _wire
 from ._flow import Ask, Flow
+from ._near import Near
 from ._retry import Lost, delay
 from .errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from . import _links
+    from . import _links, _near_links
 
 T = TypeVar("T")
 
@@ -25,17 +26,23 @@ _PACKAGE = os.path.dirname(__file__) + os.sep
 class Runner:
     """Runs flows through one client."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, near: Near | None = None) -> None:
         from . import _links  # importing redis takes half a second: not before there is a client
 
-        self._link = _links.link_to(client)
+        self._link: Any = _links.link_to(client)
+        self.near: _near_links.NearLink | None = None
+        if near is not None:
+            from . import _near_links
+
+            self.near = self._link = _near_links.near_link(self._link, near)
         self.closed = False
         self.trips = 0
 
     @property
     def where(self) -> str:
         """The server, without credentials."""
-        return self._link.where
+        where: str = self._link.where
+        return where
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its value."""
@@ -61,7 +68,8 @@ class Runner:
         while True:
             self.trips += 1
             try:
-                return self._link.post(ask)
+                replies: list[Any] = self._link.post(ask)
+                return replies
             except Lost as lost:
                 time.sleep(delay(lost, ask, attempt, time.monotonic() - started))
                 attempt += 1

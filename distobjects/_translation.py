@@ -112,6 +112,12 @@ def connection_error(error: Exception, where: str, *, sent: bool) -> Exception:
     return lost
 
 
+def failure(error: Exception, where: str) -> Exception:
+    """Translate whatever went wrong, where nothing is going to be tried again."""
+    translated = reply_error(error, where) or connection_error(error, where, sent=True)
+    return translated.error if isinstance(translated, Lost) else translated
+
+
 def never_left(error: Exception) -> bool:
     """Say whether a client that connects by itself failed before it sent anything."""
     return str(error).startswith("Error") and "connecting to" in str(error)
@@ -121,5 +127,4 @@ def lock_error(error: Exception, where: str) -> None:
     """Return None where a lock is not held any more; raise what else went wrong."""
     if "LockError" in names_of(error):
         return
-    translated = reply_error(error, where) or connection_error(error, where, sent=True)
-    raise translated.error if isinstance(translated, Lost) else translated
+    raise failure(error, where)

@@ -49,6 +49,15 @@ def key_of(command: Command) -> Argument:
     return command.args[3 if command.args[0] in ("EVAL", "EVALSHA") else 1]
 
 
+def keys_of(commands: Sequence[Command]) -> set[bytes]:
+    """Return the keys that commands name."""
+    return {_raw(key) for command in commands for key in _keys(command.args)}
+
+
+def _keys(args: tuple[Argument, ...]) -> tuple[Argument, ...]:
+    return args[3 : 3 + int(args[2])] if args[0] in ("EVAL", "EVALSHA") else args[1:2]
+
+
 def is_redirection(reply: Any) -> bool:
     """Say whether a node of a cluster did nothing because another one has the key, or is about to have it."""
     cause = reply.__cause__ if isinstance(reply, DistObjectsError) else None

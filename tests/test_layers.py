@@ -16,12 +16,13 @@ PACKAGE = Path(distobjects.__file__).parent
 FLOORS = {
     "words": "errors _flow",
     "meaning": "_space _codecs _roundtrip _schema _reference _numbers _impersonation _steps _containers _changes "
-    "fields",
-    "operations": "_objects _writes _bulk _scripts _drafts _edits _transactions",
+    "fields _near",
+    "operations": "_objects _writes _bulk _scripts _drafts _edits _transactions _near_reads",
     "runners": "_retry _redis _translation _wire _links _async_links _sync _async _stores _embedded _leases _lock "
-    "_async_lock",
-    "faces": "_binding _live_fields _declared _live _generated _arguments _handles _collection "
-    "_transaction _backend _async_live _async_handles _async_collection _async_transaction _async_backend",
+    "_async_lock _messages _invalidations _async_invalidations _near_links _async_near_links",
+    "faces": "_binding _live_fields _near_fields _declared _live _generated _arguments _handles _collection "
+    "_transaction _backend _async_live _async_near_live _async_handles _async_collection _async_transaction "
+    "_async_backend",
     "edges": "__main__ cli _demo _doctor fastapi otel testing",
 }
 FLOOR = {module: floor for floor, (_, modules) in enumerate(FLOORS.items()) for module in modules.split()}

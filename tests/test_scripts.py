@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from distobjects import AccessDenied, DObject, F, _scripts, connect, connect_async
+from distobjects import AccessDenied, DObject, F, Near, RedisBackend, _scripts, connect, connect_async
 from distobjects._scripts import Script
 from distobjects.fields import TextField
 from tests.fix_stores import Store
@@ -197,7 +197,7 @@ def restricted(store: Store, commands: list[str]) -> Iterator[Store]:
     """Database 1 of a store, with a user who may run these commands on keys of `app:`, and nothing else."""
     assert store.server is not None
     known = [name for name in commands if name != OPTIONAL or store.server.kind == "valkey"]
-    rights = [*(f"+{name}" for name in known), "~app:*", "~{app:*", "resetchannels"]
+    rights = [*(f"+{name}" for name in known), "~app:*", "~{app:*", "resetchannels", "&__redis__:invalidate"]
     store.raw.execute_command("ACL SETUSER", "app", "reset", "on", ">password", *rights)
     url = f"redis://app:password@127.0.0.1:{store.server.port}/1"
     backend: Any = (connect_async if store.asynchronous else connect)(url, prefix="app:")
@@ -247,6 +247,9 @@ def everything(store: Store) -> None:
         visits.page = "a"
         visits.page = None
         visits.clear()
+        near = RedisBackend(store.backend.client, prefix="app:", near=Near())
+        assert near.objects(Student)["1"].age == live.age
+        near.close()
     wide.create(Wide(), id="1")
     assert wide.get("1") == Wide()
     assert objects.read("1", S.name, S.text) == ("Ron", LONG + "!")

@@ -1,0 +1,207 @@
+"""Hearing what changes on the server, as it happens: a connection beside the client's pool that only listens.
+
+`CLIENT TRACKING` lets the server tell which keys have changed, whoever changes them and however. It is told to this
+connection, which is subscribed to `__redis__:invalidate` over RESP2: TCP, unix and TLS sockets, AUTH and Sentinel are
+those of the client. A listener belongs to one thread at a time, and to the process that opened it.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from contextlib import suppress
+from typing import Any
+
+from ._flow import Ask
+from ._messages import BEGIN, PING, Heard, Messages, ResponseError
+from ._redis import failures, lone_connection, where
+from ._translation import failure, reply_error
+from ._wire import packed
+
+_CHUNK = 1 << 16
+_NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Listener:
+    """A connection that hears of changes.
+
+    Attributes:
+        id: of the connection on the server, where `CLIENT TRACKING ON REDIRECT id` sends messages to.
+    """
+
+    id: int
+
+    def __init__(self, client: Any, prefix: bytes | None) -> None:
+        self._where = where(client)
+        self._failures: tuple[type[Exception], ...] = (*failures(client), ResponseError)
+        self._messages = Messages()
+        self._connection = lone_connection(client)
+        try:
+            self._begin(prefix)
+        except self._failures as error:
+            self.close()
+            raise failure(error, self._where) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, prefix: bytes | None) -> None:
+        connection = self._connection
+        connection.connect()
+        connection.send_command("CLIENT", "ID")
+        self.id = connection.read_response()
+        if prefix is not None:
+            connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", self.id, "BCAST", "PREFIX", prefix)
+            connection.read_response()
+        # From here on, no byte may end up in the parser of redis-py, which would wait for the rest of a message.
+        self._socket: socket.socket = connection._sock
+        self._socket.sendall(BEGIN)
+        while not self._heard(self._socket.recv(_CHUNK)).pongs:
+            pass
+        self._socket.setblocking(False)
+
+    def fileno(self) -> int:
+        """Return the socket's file descriptor: readable while there is something to drain."""
+        return self._socket.fileno()
+
+    def peer(self) -> object:
+        """Return the address of the server."""
+        return self._socket.getpeername()
+
+    def ping(self) -> None:
+        """Ask the server for a sign of life, without waiting; `drain` tells when it has come."""
+        try:
+            with suppress(*_NOTHING_YET):  # nothing leaves any more: the answer will be missed
+                self._socket.send(PING)
+        except self._failures as error:
+            raise failure(error, self._where) from error
+
+    def drain(self) -> Heard:
+        """Return what has arrived, without waiting.
+
+        Raises:
+            StoreUnavailable: the connection is lost; whatever changes from now on is not heard.
+        """
+        keys: list[bytes] = []
+        everything, pongs = False, 0
+        try:
+            while True:
+                heard = self._heard(self._socket.recv(_CHUNK))
+                keys += heard.keys
+                everything |= heard.everything
+                pongs += heard.pongs
+        except _NOTHING_YET:
+            return Heard(keys, everything, pongs)
+        except self._failures as error:
+            raise failure(error, self._where) from error
+
+    def _heard(self, data: bytes) -> Heard:
+        if not data:
+            raise ConnectionResetError("the server has closed the connection")
+        return self._messages.feed(data)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until there is something to drain, for so long; say whether there is."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+    def close(self) -> None:
+        """Close the connection; with it, the server forgets what it was to tell."""
+        self._connection.disconnect()
+
+
+def open_listener(client: Any, prefix: bytes | None = None) -> Listener:
+    """Open a listener on the server of a client that has its own pool.
+
+    Two round trips after connecting, three with a prefix: `CLIENT ID`, `CLIENT TRACKING ... BCAST`, `SUBSCRIBE`
+    with a `PING`.
+
+    Args:
+        prefix: hear of all keys that begin so; without one, of what other connections read and redirect here.
+
+    Raises:
+        StoreUnavailable: the server cannot be reached.
+        AccessDenied: an ACL forbids it.
+    """
+    return Listener(client, prefix)
+
+
+class Reader:
+    """A connection that reads what is to be cached; the server tells the listener when that changes.
+
+    It is beside the pool too: as soon as a connection ends, the server forgets what was read over it, and tells
+    nobody. So one that others can close, or that the pool lets die, would leave stale entries behind.
+    """
+
+    def __init__(self, client: Any, listener: Listener) -> None:
+        self._where = where(client)
+        self._failures = failures(client)
+        self._connection = lone_connection(client)
+        self._unanswered = 0
+        try:
+            self._connection.connect()
+            self._socket: socket.socket = self._connection._sock
+            if self._socket.getpeername() != listener.peer():  # a failover: the listener's id means nothing here
+                raise ConnectionResetError("the listening connection goes to another server")
+            self._connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", listener.id)
+            self._connection.read_response()
+        except self._failures as error:
+            self.close()
+            raise failure(error, self._where) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def fileno(self) -> int:
+        """Return the socket's file descriptor: readable when a PING is answered, or the connection is lost."""
+        return self._socket.fileno()
+
+    def post(self, ask: Ask) -> list[Any]:
+        """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
+        try:
+            self._connection.send_packed_command((packed(ask.commands),), check_health=False)
+            self._answers()
+            return [self._reply() for _ in ask.commands]
+        except self._failures as error:
+            raise failure(error, self._where) from error
+
+    def _reply(self) -> Any:
+        try:
+            return self._connection.read_response(disable_decoding=True)
+        except self._failures as error:
+            if (reply := reply_error(error, self._where)) is None:
+                raise
+            return reply
+
+    def ping(self) -> None:
+        """Ask the server for a sign of life, without waiting."""
+        try:
+            self._connection.send_packed_command((PING,), check_health=False)
+        except self._failures as error:
+            raise failure(error, self._where) from error
+        self._unanswered += 1
+
+    def drain(self) -> int:
+        """Return how many PINGs have been answered, without waiting for any.
+
+        Raises:
+            StoreUnavailable: the connection is lost.
+        """
+        try:
+            return self._answers() if self._connection.can_read(timeout=0) else 0
+        except self._failures as error:
+            raise failure(error, self._where) from error
+
+    def _answers(self) -> int:
+        read = 0
+        while self._unanswered:
+            self._connection.read_response()
+            self._unanswered -= 1
+            read += 1
+        return read
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
