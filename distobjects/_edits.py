@@ -50,6 +50,7 @@ def mutate(space: Space, id: str, change: Callable[[Any], object]) -> Flow[BaseM
         Conflict: others kept changing it for 5 seconds; nothing was written.
     """
     patience = _writes.Patience()
+    yield from _writes.begin_turn(space, id, [], patience)
     while True:
         draft = yield from open_edit(space, id)
         change(draft)

@@ -64,11 +64,12 @@ def new_id() -> str:
 
 
 class Dialect:
-    """What a backend's server was found to understand: assumed until it refuses for the first time."""
+    """What a backend has found out about its server, which is assumed to understand all until it refuses."""
 
     hsetex = True
     sha1hex = True  # fakeredis has none in its Lua
     turns = True  # the user may have no right to SET
+    contended: str | None = None  # the key of the object whose writers had to take turns last
 
 
 @dataclass(frozen=True, slots=True)

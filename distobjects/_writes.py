@@ -129,33 +129,51 @@ class Patience:
 def pause(space: Space, id: str, changed: list[str], patience: Patience) -> Flow[None]:
     """Wait before a change is tried again: a little, and once it has failed repeatedly until it has its turn.
 
-    One round trip for each time that the turn is asked for: `SET NX PX`.
-
     Raises:
         Conflict: it has been tried for long enough.
     """
-    while True:
-        [elapsed] = yield Pause(patience.pause_seconds())
-        patience.resume(elapsed)
-        if elapsed > CONFLICT_SECONDS:
-            raise Conflict(model=space.schema.name, id=id, fields=changed)
-        if patience.has_turn or patience.failed < _FAILURES_BEFORE_TURN or not space.dialect.turns:
-            return
-        # Sent again after a lost reply, it is refused: at worst nobody has the turn until it runs out.
-        taken = Command(("SET", space.sub_key("turn", id), b"1", "NX", "PX", _TURN_MILLISECONDS), repeatable=True)
+    yield from _wait(space, id, changed, patience)
+    if patience.failed >= _FAILURES_BEFORE_TURN and not patience.has_turn:
+        yield from _take_turn(space, id, changed, patience)
+
+
+def _wait(space: Space, id: str, changed: list[str], patience: Patience) -> Flow[None]:
+    [elapsed] = yield Pause(patience.pause_seconds())
+    patience.resume(elapsed)
+    if elapsed > CONFLICT_SECONDS:
+        raise Conflict(model=space.schema.name, id=id, fields=changed)
+
+
+def begin_turn(space: Space, id: str, changed: list[str], patience: Patience) -> Flow[bool]:
+    """Take the turn before the first attempt, where the last change had to wait for it; say whether it did."""
+    if space.dialect.contended != space.key(id):
+        return False
+    yield from _take_turn(space, id, changed, patience)
+    return True
+
+
+def _take_turn(space: Space, id: str, changed: list[str], patience: Patience) -> Flow[None]:
+    """Wait for the turn. One round trip for each time that it is asked for: `SET NX PX`."""
+    # Sent again after a lost reply, it is refused: at worst nobody has the turn until it runs out.
+    taken = Command(("SET", space.sub_key("turn", id), b"1", "NX", "PX", _TURN_MILLISECONDS), repeatable=True)
+    while space.dialect.turns:
         try:
             [reply] = yield from ask(taken, label="turn")
         except AccessDenied:
             space.dialect.turns = False
             return
-        patience.has_turn = reply is not None
-        if patience.has_turn:
+        if reply is not None:
+            patience.has_turn = True
             return
+        space.dialect.contended = space.key(id)
+        yield from _wait(space, id, changed, patience)
 
 
 def end_turn(space: Space, id: str, patience: Patience) -> Flow[None]:
     """Let the next one have its turn, after a change that has waited for its own. One round trip then: `DEL`."""
     if patience.has_turn:
+        if not patience.failed:
+            space.dialect.contended = None
         yield from ask(Command(("DEL", space.sub_key("turn", id)), repeatable=True), label="turn")
 
 
@@ -244,6 +262,7 @@ def write_whole(space: Space, id: str, changes: Mapping[str, Any], *, creating: 
 
 def _write_whole(space: Space, id: str, changes: Mapping[str, Any], *, creating: bool) -> Flow[None]:
     patience = Patience()
+    yield from begin_turn(space, id, [*changes], patience)
     while True:
         stored = yield from load(space, id, creating=creating)
         raws = whole(space, id, stored, changes)
@@ -308,6 +327,8 @@ def _change(
     space: Space, id: str, name: str, step: Callable[[Any], Any], basis: bytes | Unread | None, creating: bool
 ) -> Flow[Changed]:
     schema, known, patience = space.schema, basis, Patience()
+    if (yield from begin_turn(space, id, [name], patience)):
+        known = Unread()
     while True:
         stored = yield from _basis(space, id, name, known, creating)
         raw = stored[name]
