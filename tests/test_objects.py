@@ -467,9 +467,9 @@ def test_a_cross_field_write_gives_up_after_five_seconds() -> None:
     assert (caught.value.model, caught.value.id, caught.value.fields) == ("Range", "1", ("hi", "note"))
 
 
-def write_that_failed_twice() -> Any:
+def write_that_failed_twice(space: Space | None = None) -> Any:
     """Return a flow that has just asked for its turn."""
-    flow = writing_lo()
+    flow = writing_lo(space)
     for elapsed in (1.0, 2.0):
         advance(flow, [RANGE])
         assert isinstance(advance(flow, [[2, b"hi"]]), Pause)
@@ -490,8 +490,10 @@ def test_a_write_that_keeps_failing_takes_its_turn_and_gives_it_back() -> None:
 
 
 def test_a_write_waits_while_it_is_the_turn_of_another() -> None:
-    flow = write_that_failed_twice()
+    space = space_of(Range)
+    flow = write_that_failed_twice(space)
     assert isinstance(advance(flow, [None]), Pause)
+    assert space.dialect.contended == "Range:1"
     assert asked(advance(flow, [3.0])) == [("SET", "{Range:1}~turn", b"1", "NX", "PX", 1000)]
     assert isinstance(advance(flow, [None]), Pause)
     with pytest.raises(Conflict):
