@@ -33,6 +33,8 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 1.0
 _SPREAD = 8
 # Eight writers to one list of thousands of models wait for seconds, some for ever, where all try at once.
 _FAILURES_BEFORE_TURN = 2
+# How long to wait, at most, before asking again whose turn it is.
+_LONGEST_QUEUE_SECONDS = 0.01
 # How long a writer that has died keeps its turn.
 _TURN_MILLISECONDS = 1000
 
@@ -125,6 +127,11 @@ class Patience:
         self._took = took if self._took is None else min(took, self._took)
         self._began = elapsed
 
+    def queued(self, elapsed: float) -> None:
+        """Take note that another has had the turn until now."""
+        self.failed += 1
+        self._began, self._paused = elapsed, 0.0
+
 
 def pause(space: Space, id: str, changed: list[str], patience: Patience) -> Flow[None]:
     """Wait before a change is tried again: a little, and once it has failed repeatedly until it has its turn.
@@ -132,14 +139,14 @@ def pause(space: Space, id: str, changed: list[str], patience: Patience) -> Flow
     Raises:
         Conflict: it has been tried for long enough.
     """
-    yield from _wait(space, id, changed, patience)
+    [elapsed] = yield Pause(patience.pause_seconds())
+    patience.resume(elapsed)
+    _give_up(space, id, changed, elapsed)
     if patience.failed >= _FAILURES_BEFORE_TURN and not patience.has_turn:
         yield from _take_turn(space, id, changed, patience)
 
 
-def _wait(space: Space, id: str, changed: list[str], patience: Patience) -> Flow[None]:
-    [elapsed] = yield Pause(patience.pause_seconds())
-    patience.resume(elapsed)
+def _give_up(space: Space, id: str, changed: list[str], elapsed: float) -> None:
     if elapsed > CONFLICT_SECONDS:
         raise Conflict(model=space.schema.name, id=id, fields=changed)
 
@@ -166,7 +173,9 @@ def _take_turn(space: Space, id: str, changed: list[str], patience: Patience) ->
             patience.has_turn = True
             return
         space.dialect.contended = space.key(id)
-        yield from _wait(space, id, changed, patience)
+        [elapsed] = yield Pause(random.uniform(0, _LONGEST_QUEUE_SECONDS))
+        patience.queued(elapsed)
+        _give_up(space, id, changed, elapsed)
 
 
 def end_turn(space: Space, id: str, patience: Patience) -> Flow[None]:

@@ -492,7 +492,9 @@ def test_a_write_that_keeps_failing_takes_its_turn_and_gives_it_back() -> None:
 def test_a_write_waits_while_it_is_the_turn_of_another() -> None:
     space = space_of(Range)
     flow = write_that_failed_twice(space)
-    assert isinstance(advance(flow, [None]), Pause)
+    pause = advance(flow, [None])
+    assert isinstance(pause, Pause)
+    assert 0 <= pause.seconds <= 0.01
     assert space.dialect.contended == "Range:1"
     assert asked(advance(flow, [3.0])) == [("SET", "{Range:1}~turn", b"1", "NX", "PX", 1000)]
     assert isinstance(advance(flow, [None]), Pause)
