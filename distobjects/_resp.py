@@ -12,7 +12,7 @@ from typing import Any, Protocol
 try:
     import hiredis
 except ImportError:
-    hiredis = None
+    hiredis = None  # type: ignore[assignment]  # how one says that a module is not there
 
 INCOMPLETE: Any = object()
 
@@ -50,7 +50,7 @@ class _Push(list[Any]):
 
 
 # What the server sends without having been asked.
-Push: type[list[Any]] = hiredis.PushNotification if hiredis else _Push
+Push: type[list[Any]] = _Push if hiredis is None else hiredis.PushNotification
 
 
 def reader() -> Reader:
