@@ -7,12 +7,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol
 
-try:
-    import hiredis
-except ImportError:
-    hiredis = None  # type: ignore[assignment]  # how one says that a module is not there
+_hiredis: Any = import_module("hiredis") if find_spec("hiredis") else None
 
 INCOMPLETE: Any = object()
 
@@ -50,14 +49,15 @@ class _Push(list[Any]):
 
 
 # What the server sends without having been asked.
-Push: type[list[Any]] = _Push if hiredis is None else hiredis.PushNotification
+Push: type[list[Any]] = _hiredis.PushNotification if _hiredis else _Push
 
 
 def reader() -> Reader:
     """Return a new reader."""
-    if hiredis is None:
-        return PythonReader()
-    return hiredis.Reader(protocolError=ProtocolError, replyError=_error, notEnoughData=INCOMPLETE)
+    if _hiredis:
+        made: Reader = _hiredis.Reader(protocolError=ProtocolError, replyError=_error, notEnoughData=INCOMPLETE)
+        return made
+    return PythonReader()
 
 
 _BULK, _VERBATIM, _ERROR, _STATUS, _NUMBER, _DOUBLE, _BOOLEAN, _NULL = b"$=-+:,#_"
