@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from ._flow import Ask
-from ._messages import BEGIN, PING, Heard, Messages
+from ._messages import PING, Heard, Messages, begin, leave, token
 from ._redis import failures, lone_connection, where
 from ._resp import ResponseError
 from ._translation import failure, reply_error
@@ -30,10 +30,10 @@ class AsyncListener(asyncio.Protocol):
         self._arrived = asyncio.Event()
         self._gone = asyncio.Event()
 
-    async def begin(self, prefix: bytes | None) -> None:
+    async def begin(self, prefix: bytes | None, beside: AsyncReader | None) -> None:
         """Connect and subscribe."""
         try:
-            await asyncio.wait_for(self._begin(prefix), self._connection.socket_timeout)
+            await asyncio.wait_for(self._begin(prefix, beside), self._connection.socket_timeout)
         except self._failures as error:
             await self.close()
             raise failure(error, self._where) from error
@@ -41,7 +41,7 @@ class AsyncListener(asyncio.Protocol):
             await self.close()
             raise
 
-    async def _begin(self, prefix: bytes | None) -> None:
+    async def _begin(self, prefix: bytes | None, beside: AsyncReader | None) -> None:
         connection = self._connection
         await connection.connect()
         await connection.send_command("CLIENT", "ID")
@@ -52,13 +52,17 @@ class AsyncListener(asyncio.Protocol):
         self._transport: Any = connection._writer.transport
         self._socket = self._transport.get_extra_info("socket")
         self._transport.set_protocol(self)
-        self._transport.write(BEGIN)
+        proof = token()
+        self._transport.write(begin(proof) if beside else begin())
         while not self._pongs:
             await self._arrived.wait()
             if self._error:
                 raise self._error
             self._arrived.clear()
         self._pongs = 0
+        if beside:
+            await beside.redirect(self.id, proof)
+            self._transport.write(leave(proof))
 
     def data_received(self, data: bytes) -> None:
         """Take in what has arrived."""
@@ -85,10 +89,6 @@ class AsyncListener(asyncio.Protocol):
     def ended(self) -> bool:
         """Say whether the event loop has seen the connection end."""
         return self._error is not None
-
-    def peer(self) -> object:
-        """Return the address of the server."""
-        return self._socket.getpeername()
 
     def ping(self) -> None:
         """Ask the server for a sign of life, without waiting; `drain` tells when it has come."""
@@ -123,10 +123,12 @@ class AsyncListener(asyncio.Protocol):
         await self._connection.disconnect(nowait=True)
 
 
-async def open_async_listener(client: Any, prefix: bytes | None = None) -> AsyncListener:
+async def open_async_listener(
+    client: Any, prefix: bytes | None = None, *, beside: AsyncReader | None = None
+) -> AsyncListener:
     """The twin of `open_listener` for asyncio."""
     listener = AsyncListener(client)
-    await listener.begin(prefix)
+    await listener.begin(prefix, beside)
     return listener
 
 
@@ -138,21 +140,28 @@ class AsyncReader:
         self._failures = failures(client)
         self._connection = lone_connection(client)
 
-    async def begin(self, listener: AsyncListener) -> None:
-        """Connect, and let the listener hear of what is read from now on."""
-        connection = self._connection
+    async def begin(self) -> None:
+        """Connect."""
         try:
-            await connection.connect()
-            if connection._writer.get_extra_info("peername") != listener.peer():  # a failover
-                raise ConnectionResetError("the listening connection goes to another server")
-            await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", listener.id)
-            await connection.read_response()
+            await self._connection.connect()
         except self._failures as error:
             await self.close()
             raise failure(error, self._where) from error
         except BaseException:
             await self.close()
             raise
+
+    async def redirect(self, listener_id: int, proof: bytes) -> None:
+        """Let the server tell a listener what changes of all that is read from now on; see `Reader.redirect`."""
+        connection = self._connection
+        try:
+            await connection.send_command("PUBSUB", "NUMSUB", proof)
+            if (await connection.read_response())[1] != 1:
+                raise ConnectionResetError("the listening connection goes to another server")
+            await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", listener_id)
+            await connection.read_response()
+        except self._failures as error:
+            raise failure(error, self._where) from error
 
     def fileno(self) -> int:
         """Return the socket's file descriptor."""

@@ -188,11 +188,12 @@ class AsyncNearLink:
 
     async def _open(self) -> None:
         now = monotonic()
-        listener, reader = await open_async_listener(self.client), AsyncReader(self.client)
+        reader = AsyncReader(self.client)
+        await reader.begin()
         try:
-            await reader.begin(listener)
+            listener = await open_async_listener(self.client, beside=reader)
         except BaseException:
-            await listener.close()
+            await reader.close()
             raise
         self._listener, self._reader = listener, reader
         self._poll = select.poll()

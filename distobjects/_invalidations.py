@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from ._flow import Ask
-from ._messages import BEGIN, PING, Heard, Messages
+from ._messages import PING, Heard, Messages, begin, leave, token
 from ._redis import failures, lone_connection, where
 from ._resp import ResponseError
 from ._translation import failure, reply_error
@@ -33,13 +33,13 @@ class Listener:
 
     id: int
 
-    def __init__(self, client: Any, prefix: bytes | None) -> None:
+    def __init__(self, client: Any, prefix: bytes | None, beside: Reader | None) -> None:
         self._where = where(client)
         self._failures: tuple[type[Exception], ...] = (*failures(client), ResponseError)
         self._messages = Messages()
         self._connection = lone_connection(client)
         try:
-            self._begin(prefix)
+            self._begin(prefix, beside)
         except self._failures as error:
             self.close()
             raise failure(error, self._where) from error
@@ -47,7 +47,7 @@ class Listener:
             self.close()
             raise
 
-    def _begin(self, prefix: bytes | None) -> None:
+    def _begin(self, prefix: bytes | None, beside: Reader | None) -> None:
         connection = self._connection
         connection.connect()
         connection.send_command("CLIENT", "ID")
@@ -57,18 +57,18 @@ class Listener:
             connection.read_response()
         # From here on, no byte may end up in the parser of redis-py, which would wait for the rest of a message.
         self._socket: socket.socket = connection._sock
-        self._socket.sendall(BEGIN)
+        proof = token()
+        self._socket.sendall(begin(proof) if beside else begin())
         while not self._heard(self._socket.recv(_CHUNK)).pongs:
             pass
+        if beside:
+            beside.redirect(self.id, proof)
+            self._socket.sendall(leave(proof))
         self._socket.setblocking(False)
 
     def fileno(self) -> int:
         """Return the socket's file descriptor: readable while there is something to drain."""
         return self._socket.fileno()
-
-    def peer(self) -> object:
-        """Return the address of the server."""
-        return self._socket.getpeername()
 
     def ping(self) -> None:
         """Ask the server for a sign of life, without waiting; `drain` tells when it has come."""
@@ -113,20 +113,21 @@ class Listener:
         self._connection.disconnect()
 
 
-def open_listener(client: Any, prefix: bytes | None = None) -> Listener:
+def open_listener(client: Any, prefix: bytes | None = None, *, beside: Reader | None = None) -> Listener:
     """Open a listener on the server of a client that has its own pool.
 
-    Two round trips after connecting, three with a prefix: `CLIENT ID`, `CLIENT TRACKING ... BCAST`, `SUBSCRIBE`
-    with a `PING`.
+    Two round trips after connecting, one more with a prefix, two with a reader: `CLIENT ID`, `CLIENT TRACKING ...
+    BCAST`, `SUBSCRIBE` with a `PING`; those of `Reader.redirect`.
 
     Args:
-        prefix: hear of all keys that begin so; without one, of what other connections read and redirect here.
+        prefix: hear of all keys that begin so.
+        beside: hear of what this connection reads from now on.
 
     Raises:
-        StoreUnavailable: the server cannot be reached.
+        StoreUnavailable: the server cannot be reached, or `beside` is connected to another one.
         AccessDenied: an ACL forbids it.
     """
-    return Listener(client, prefix)
+    return Listener(client, prefix, beside)
 
 
 class Reader:
@@ -136,7 +137,7 @@ class Reader:
     nobody. So one that others can close, or that the pool lets die, would leave stale entries behind.
     """
 
-    def __init__(self, client: Any, listener: Listener) -> None:
+    def __init__(self, client: Any) -> None:
         self._where = where(client)
         self._failures = failures(client)
         self._connection = lone_connection(client)
@@ -144,16 +145,34 @@ class Reader:
         try:
             self._connection.connect()
             self._socket: socket.socket = self._connection._sock
-            if self._socket.getpeername() != listener.peer():  # a failover: the listener's id means nothing here
-                raise ConnectionResetError("the listening connection goes to another server")
-            self._connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", listener.id)
-            self._connection.read_response()
         except self._failures as error:
             self.close()
             raise failure(error, self._where) from error
         except BaseException:
             self.close()
             raise
+
+    def redirect(self, listener_id: int, proof: bytes) -> None:
+        """Let the server tell a listener what changes of all that is read from now on.
+
+        Two round trips: `PUBSUB NUMSUB`, `CLIENT TRACKING`. Behind a load balancer or after a failover the two may be
+        connected to different servers, each of which has clients of most ids: the addresses are equal, the redirection
+        is accepted, and nothing is ever heard.
+
+        Args:
+            proof: a channel that the listener alone has subscribed to; only its own server knows of that.
+
+        Raises:
+            StoreUnavailable: the listener is connected to another server.
+        """
+        try:
+            self._connection.send_command("PUBSUB", "NUMSUB", proof)
+            if self._connection.read_response()[1] != 1:
+                raise ConnectionResetError("the listening connection goes to another server")
+            self._connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", listener_id)
+            self._connection.read_response()
+        except self._failures as error:
+            raise failure(error, self._where) from error
 
     def fileno(self) -> int:
         """Return the socket's file descriptor: readable when a PING is answered, or the connection is lost."""

@@ -6,15 +6,33 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, NamedTuple, cast
 
 from ._resp import INCOMPLETE, ResponseError, reader
 
 CHANNEL = b"__redis__:invalidate"
-_SUBSCRIBE = b"*2\r\n$9\r\nSUBSCRIBE\r\n$%d\r\n%b\r\n" % (len(CHANNEL), CHANNEL)
 PING = b"*1\r\n$4\r\nPING\r\n"
-# Its pong says that the messages come from now on, and that this user may send PINGs.
-BEGIN = _SUBSCRIBE + PING
+
+
+def begin(*channels: bytes) -> bytes:
+    """Return what subscribes; the pong at its end says that the messages come, and that this user may send PINGs."""
+    return _on_channels(b"SUBSCRIBE", CHANNEL, *channels) + PING
+
+
+def leave(channel: bytes) -> bytes:
+    """Return what ends a subscription."""
+    return _on_channels(b"UNSUBSCRIBE", channel)
+
+
+def _on_channels(name: bytes, *channels: bytes) -> bytes:
+    parts = b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in (name, *channels))
+    return b"*%d\r\n%b" % (1 + len(channels), parts)
+
+
+def token() -> bytes:
+    """Return the name of a channel that nobody else has: who listens there is told by one server alone."""
+    return CHANNEL + b":" + uuid.uuid4().hex.encode()
 
 
 class Heard(NamedTuple):

@@ -180,11 +180,11 @@ class NearLink:
         self._next_open = now + _BACK_OFF_SECONDS
         with self._reading:
             try:
-                listener = open_listener(self.client)
+                reader = Reader(self.client)
                 try:
-                    self._reader = Reader(self.client, listener)
+                    listener = open_listener(self.client, beside=reader)
                 except BaseException:
-                    listener.close()
+                    reader.close()
                     raise
             except (StoreUnavailable, StoreBusy):
                 return False
@@ -194,10 +194,10 @@ class NearLink:
             except DistObjectsError as error:
                 self._next_open = 0.0
                 raise cannot_hear(self.where, "one without CLIENT TRACKING") from error
-            self._listener = listener
+            self._listener, self._reader = listener, reader
             self._poll = select.poll()
             self._poll.register(listener.fileno(), select.POLLIN)
-            self._poll.register(self._reader.fileno(), select.POLLIN)
+            self._poll.register(reader.fileno(), select.POLLIN)
             lease_seconds = self.cache.options.lease_seconds
             self._pulse, self._reader_pulse = Pulse(now, lease_seconds), Pulse(now, lease_seconds)
             with self._changing:
