@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
+import gc
 import os
-import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+from ._case import Call, Case, Fact
+
+_LEAST = 3  # rounds
 
 
 class Row(NamedTuple):
-    """One contender's result: the median of its ratios to the baseline of the same round, and its own time."""
+    """One line of the report: what one of ours took, or a fact."""
 
+    module: str
+    server: str
     name: str
-    ratio: float
-    spread: float
-    microseconds: float
+    contender: str
+    value: float
+    """A ratio: the median of those of each round; else in `unit`."""
+    unit: str
+    target: float | None
+    stretch: float | None
+    spread: float | None = None
+    """Half of the distance between the quartiles of the rounds' ratios."""
+    rounds: int | None = None
+    baseline: str | None = None
+    microseconds: float | None = None
+    """What one operation of ours took, in the median."""
+    theirs: float | None = None
+    """What one of the baseline took, in microseconds."""
+    floor: float | None = None
+    """The ratio of a bare socket to the baseline."""
+    at: int | None = None
+    axis: str = ""
+
+    @property
+    def title(self) -> str:
+        """What is measured, in words."""
+        point = f"{self.at:,} {self.axis}" if self.at is not None else ""
+        return ", ".join(part for part in (self.name, self.contender, point) if part)
 
 
 def pin(cpu: int) -> None:
@@ -25,38 +52,59 @@ def pin(cpu: int) -> None:
         os.sched_setaffinity(0, {cpu})
 
 
-def machine() -> str:
-    """Name what the numbers were measured on."""
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
-
-
-def compare(
-    contenders: Mapping[str, Callable[[], object]], *, baseline: str, rounds: int = 25, calls: int = 400
-) -> list[Row]:
-    """Time all contenders in turn, round by round.
+def measure(
+    module: str, server: str, cases: Iterable[Case | Fact], *, rounds: int, seconds: float, calls: int | None = None
+) -> Iterator[Row]:
+    """Measure each case as it is yielded.
 
     Args:
-        calls: how often each is called in a round.
+        rounds: How many for each case; fewer where they would take more than `seconds`, but three.
+        calls: The most of them in a round, instead of as many as the case says.
     """
+    for case in cases:
+        if isinstance(case, Fact):
+            yield Row(
+                module, server, case.name, "", case.value, case.unit, case.target, case.stretch,
+                at=case.at, axis=case.axis,
+            )  # fmt: skip
+        else:
+            yield from _compared(module, server, case, rounds, seconds, min(case.calls, calls or case.calls))
+
+
+def _compared(module: str, server: str, case: Case, rounds: int, seconds: float, calls: int) -> Iterator[Row]:
+    baseline, theirs = case.baseline
+    contenders = {baseline: theirs, **case.ours} | ({"floor": case.floor} if case.floor else {})
+    times = _times(contenders, rounds, seconds, calls)
+    base = times[baseline]
+    floor = statistics.median(map(_ratio, times["floor"], base)) if case.floor else None
+    for name in case.ours:
+        ratios = list(map(_ratio, times[name], base))
+        low, _, high = statistics.quantiles(ratios, n=4)
+        yield Row(
+            module, server, case.name, name, statistics.median(ratios), "x", case.target, case.stretch,
+            spread=(high - low) / 2, rounds=len(ratios), baseline=baseline,
+            microseconds=statistics.median(times[name]) / case.work * 1e6,
+            theirs=statistics.median(base) / case.work * 1e6, floor=floor, at=case.at, axis=case.axis,
+        )  # fmt: skip
+
+
+def _ratio(ours: float, theirs: float) -> float:
+    return ours / theirs
+
+
+def _times(contenders: dict[str, Call], rounds: int, seconds: float, calls: int) -> dict[str, list[float]]:
+    """Return the seconds that one call of each took, round by round."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for call in contenders.values():
-        call()
-    for _ in range(rounds):
+        call()  # connects, compiles, fills caches
+    begin = time.perf_counter()
+    for done in range(rounds):
+        if done >= _LEAST and time.perf_counter() - begin > seconds:
+            break
+        gc.collect()
         for name, call in contenders.items():
             started = time.perf_counter()
             for _ in range(calls):
                 call()
-            times[name].append((time.perf_counter() - started) / calls * 1e6)
-    rows: list[Row] = []
-    for name, taken in times.items():
-        ratios = [one / base for one, base in zip(taken, times[baseline], strict=True)]
-        quarter = statistics.quantiles(ratios, n=4)
-        rows.append(Row(name, statistics.median(ratios), quarter[2] - quarter[0], statistics.median(taken)))
-    return rows
-
-
-def show(title: str, rows: list[Row]) -> None:
-    """Print a table."""
-    print(f"\n{title}")
-    for row in rows:
-        print(f"  {row.name:44}{row.ratio:6.2f}  +-{row.spread / 2:.2f}{row.microseconds:9.1f} us")
+            times[name].append((time.perf_counter() - started) / calls)
+    return times
