@@ -1,39 +1,61 @@
-"""`python -m benchmarks`: every benchmark on every server that is installed, in one table."""
+"""Measure every benchmark on every server that is installed; write `speed.md`, `figures/*.svg` and their JSON."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
-from . import _rounds, _server
+from . import _figures, _machine, _report, _rounds, _server
 
-MODULES = ("attribute", "atomic")
+MODULES = ("attribute", "plain", "threads", "atomic", "start")
 """Modules of this package, in the order of the report; each has `cases()`."""
 
 
-def measured(only: list[str], *, rounds: int, quick: bool) -> Iterator[_rounds.Row]:
-    """Measure on one server after the other."""
-    _rounds.pin(0)
-    limits = {"rounds": 2, "seconds": 0.5, "calls": 3} if quick else {"rounds": rounds, "seconds": 20}
-    for kind, binary in _server.binaries().items():
-        for name in only:
-            with _server.running(kind, binary, cpu=0) as server:
-                cases = import_module(f"benchmarks.{name}").cases(server, quick=quick)
-                yield from _rounds.measure(name, kind, cases, **limits)
+def measured(name: str, servers: dict[str, str], *, rounds: int, quick: bool) -> list[_rounds.Row]:
+    """Measure one module on one server after the other, and tell of each row."""
+    cases, rows = import_module(f"benchmarks.{name}").cases, list[_rounds.Row]()
+    for kind, binary in servers.items():
+        with _server.running(kind, binary, cpu=0) as server:
+            measuring = (
+                _rounds.measure(name, kind, cases(server, quick=True), rounds=2, seconds=0.5, calls=3)
+                if quick
+                else _rounds.measure(name, kind, cases(server, quick=False), rounds=rounds, seconds=20)
+            )
+            for row in measuring:
+                spread = f" ±{row.spread:.2f}" if row.spread is not None else ""
+                target = f" (target {row.target:g})" if row.target is not None else ""
+                print(f"{kind:7} {name:11} {row.title:44}{row.value:9.2f} {row.unit}{spread}{target}", flush=True)
+                rows.append(row)
+    return rows
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", action="append", choices=MODULES, help="a module of the benchmarks; may be repeated")
-    parser.add_argument("--rounds", type=int, default=25, help="at most, of each comparison")
+    parser.add_argument("--only", action="append", choices=MODULES, help="a module of it; may be repeated")
+    parser.add_argument("--rounds", type=int, default=25, help="at most, of each comparison (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="see in seconds that it runs; the numbers are void")
+    parser.add_argument("--out", type=Path, default=Path(".bench"), help="where to write (%(default)s)")
+    parser.add_argument("--draw", action="store_true", help="measure nothing: write all but the JSON again, from it")
     options = parser.parse_args()
-    for row in measured(options.only or list(MODULES), rounds=options.rounds, quick=options.quick):
-        spread = f" +-{row.spread:.2f}" if row.spread is not None else ""
-        target = f" (wanted {row.target:g})" if row.target is not None else ""
-        print(f"{row.server:7} {row.module:12} {row.title:44} {row.value:8.2f} {row.unit}{spread}{target}", flush=True)
+    servers, before = _server.binaries(), _report.Results.load(options.out)
+    void = {"void": "all numbers: `--quick` only sees that it runs"} if options.quick else {}
+    results = _report.Results(_machine.machine(servers) | void, [], [])
+    if before and (options.draw or (options.only and before.machine == results.machine)):
+        results = before  # what is not measured anew stays
+    if not options.draw:
+        _rounds.pin(0)
+    for name in [] if options.draw else options.only or MODULES:
+        new = measured(name, servers, rounds=options.rounds, quick=options.quick)
+        rows = [*new, *(row for row in results.rows if row.module != name)]
+        results = results._replace(rows=sorted(rows, key=lambda row: MODULES.index(row.module)))
+        results.save(options.out)  # now, lest a later module that fails takes it away
+    print(f"\n{_report.write(results, options.out)}")
+    try:
+        print(*_figures.draw(results, options.out), sep="\n")
+    except ImportError as error:
+        print(f"no figures: {error}")
     return 0
 
 

@@ -41,9 +41,11 @@ class Fact(NamedTuple):
     name: str
     value: float
     unit: str
-    """`B`, `us`, `errors`, `%`."""
+    """`bytes`, `us`, `errors`, `%`; `x` for a ratio."""
     target: float | None = None
     """The most that is wanted."""
     stretch: float | None = None
+    spread: float | None = None
+    """Half of the distance between the quartiles, where it is a median."""
     at: int | None = None
     axis: str = ""

@@ -6,6 +6,7 @@ import gc
 import os
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ def measure(
         if isinstance(case, Fact):
             yield Row(
                 module, server, case.name, "", case.value, case.unit, case.target, case.stretch,
-                at=case.at, axis=case.axis,
+                spread=case.spread, at=case.at, axis=case.axis,
             )  # fmt: skip
         else:
             yield from _compared(module, server, case, rounds, seconds, min(case.calls, calls or case.calls))
@@ -95,6 +96,7 @@ def _ratio(ours: float, theirs: float) -> float:
 def _times(contenders: dict[str, Call], rounds: int, seconds: float, calls: int) -> dict[str, list[float]]:
     """Return the seconds that one call of each took, round by round."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
+    order = deque(contenders.items())
     for call in contenders.values():
         call()  # connects, compiles, fills caches
     begin = time.perf_counter()
@@ -102,9 +104,10 @@ def _times(contenders: dict[str, Call], rounds: int, seconds: float, calls: int)
         if done >= _LEAST and time.perf_counter() - begin > seconds:
             break
         gc.collect()
-        for name, call in contenders.items():
+        for name, call in order:
             started = time.perf_counter()
             for _ in range(calls):
                 call()
             times[name].append((time.perf_counter() - started) / calls)
+        order.rotate()  # nobody is always the one after the pause
     return times
