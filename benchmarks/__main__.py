@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
-from . import _figures, _machine, _report, _rounds, _server
+from . import _figures, _machine, _peers, _report, _rounds, _server
 
 MODULES = ("attribute", "plain", "threads", "atomic", "start")
 """Modules of this package, in the order of the report; each has `cases()`."""
+PEERS = "peers"
 
 
 def measured(name: str, servers: dict[str, str], *, rounds: int, quick: bool) -> list[_rounds.Row]:
@@ -31,14 +33,23 @@ def measured(name: str, servers: dict[str, str], *, rounds: int, quick: bool) ->
     return rows
 
 
+def _told(peers: Iterable[_peers.Peer]) -> Iterator[_peers.Peer]:
+    for peer in peers:
+        ratios = (f"{operation} {ratio:.2f}" for operation, ratio in peer.ratios.items())
+        print(f"{peer.server:7} {peer.name:19} {peer.reason or ', '.join(ratios)}", flush=True)
+        yield peer
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", action="append", choices=MODULES, help="a module of it; may be repeated")
+    parser.add_argument("--only", action="append", choices=(*MODULES, PEERS), help="a part; may be repeated")
     parser.add_argument("--rounds", type=int, default=25, help="at most, of each comparison (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="see in seconds that it runs; the numbers are void")
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="where to write (%(default)s)")
     parser.add_argument("--draw", action="store_true", help="measure nothing: write all but the JSON again, from it")
+    parser.add_argument("--peers", action="store_true", help="measure other libraries too, which it installs")
     options = parser.parse_args()
+    parts = options.only or [*MODULES, *([PEERS] if options.peers else [])]
     servers, before = _server.binaries(), _report.Results.load(options.out)
     void = {"void": "all numbers: `--quick` only sees that it runs"} if options.quick else {}
     results = _report.Results(_machine.machine(servers) | void, [], [])
@@ -46,11 +57,14 @@ def main() -> int:
         results = before  # what is not measured anew stays
     if not options.draw:
         _rounds.pin(0)
-    for name in [] if options.draw else options.only or MODULES:
-        new = measured(name, servers, rounds=options.rounds, quick=options.quick)
-        rows = [*new, *(row for row in results.rows if row.module != name)]
-        results = results._replace(rows=sorted(rows, key=lambda row: MODULES.index(row.module)))
-        results.save(options.out)  # now, lest a later module that fails takes it away
+        for name in parts:
+            if name == PEERS:
+                results = results._replace(peers=list(_told(_peers.measured(servers, 2 if options.quick else 15))))
+            else:
+                rows = measured(name, servers, rounds=options.rounds, quick=options.quick)
+                rows += (row for row in results.rows if row.module != name)
+                results = results._replace(rows=sorted(rows, key=lambda row: MODULES.index(row.module)))
+            results.save(options.out)  # now, lest a later part that fails takes it away
     print(f"\n{_report.write(results, options.out)}")
     try:
         print(*_figures.draw(results, options.out), sep="\n")

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from ._peers import OPERATIONS, Peer
+from ._peers import ASYNC, SYNC, Peer
 from ._rounds import Row
 
 _PAGE, _JSON = "speed.md", "figures/results.json"
@@ -102,16 +102,26 @@ def _cell(row: Row) -> str:
 
 
 def _peers(results: Results) -> str:
-    def line(name: str) -> list[str]:
-        found = [peer for peer in results.peers if peer.name == name]
-        ratios = [_joined(f"{peer.ratios[each]:.2f}" for peer in found if each in peer.ratios) for each in OPERATIONS]
-        why = _joined(peer.reason for peer in found if peer.reason)
-        return [f"{name} {found[0].version}", *ratios, why]
-
     if not results.peers:
-        return "Not measured: `python -m benchmarks --peers` does."
-    names = dict.fromkeys(peer.name for peer in results.peers)
-    return _table([" / ".join(results.servers.values()), *OPERATIONS, "not measured"], map(line, names))
+        return "Not measured: `python -m benchmarks --only peers` does."
+    return "\n\n".join(_of_peers(names, results) for names in (SYNC, ASYNC))
+
+
+def _of_peers(names: Iterable[str], results: Results) -> str:
+    found = {name: [peer for peer in results.peers if peer.name == name] for name in names}
+    operations = dict.fromkeys(each for peers in found.values() for peer in peers for each in peer.ratios)
+
+    def line(name: str, peers: list[Peer]) -> list[str]:
+        if not any(peer.ratios for peer in peers):
+            return [name, _joined(peer.reason for peer in peers), *[""] * (len(operations))]
+        versions = _joined(peer.versions for peer in peers)
+        ratios = (
+            " / ".join(f"{peer.ratios[each]:.2f}" for peer in peers if each in peer.ratios) for each in operations
+        )
+        return [name, versions, *(each or "-" for each in ratios)]
+
+    lines = [line(name, peers) for name, peers in found.items() if peers]
+    return _table([" / ".join(results.servers.values()), "", *operations], lines)
 
 
 BLOCKS = {"machine": _machine, "tables": _tables, "peers": _peers}
