@@ -51,6 +51,8 @@ def main() -> int:
     options = parser.parse_args()
     parts = options.only or [*MODULES, *([PEERS] if options.peers else [])]
     servers, before = _server.binaries(), _report.Results.load(options.out)
+    if options.draw and not before:
+        parser.error(f"there are no results in {options.out}")
     void = {"void": "all numbers: `--quick` only sees that it runs"} if options.quick else {}
     results = _report.Results(_machine.machine(servers) | void, [], [])
     if before and (options.draw or (options.only and before.machine == results.machine)):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterator
+from itertools import cycle, groupby
 from pathlib import Path
 from typing import Any
 
 from ._report import Results
 from ._rounds import Row
 
+Plot = Callable[[Any, list[Row]], None]
 _BARS = ("attribute",)
 """Modules whose ratios are drawn as bars; whatever has points on a curve is drawn as one."""
-_THEIRS, _TARGET, _OURS = "#8a8f98", "#c2410c", ("#1d4ed8", "#0f766e", "#7c3aed", "#b45309")
-_STYLE: dict[str, Any] = {
+_THEIRS, _TARGET, _OURS = "#8a8f98", "#c2410c", ("#1d4ed8", "#0f766e", "#7c3aed", "#be185d")
+_STYLE: Any = {
     "svg.hashsalt": "distobjects",  # else the ids in it are random
     "svg.fonttype": "none",
     "font.size": 9,
@@ -42,15 +43,21 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
     drawn: list[Path] = []
     with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE}):
-        for name, rows, plot in _wanted(results):
+        for name, rows, plots in _wanted(results):
             servers = [server for server in results.servers if any(row.server == server for row in rows)]
-            figure = Figure(figsize=(4.2 * len(servers), 3.2))
-            for server, axes in zip(
-                servers, figure.subplots(1, len(servers), sharey=True, squeeze=False)[0], strict=True
-            ):
-                plot(axes, [row for row in rows if row.server == server])
+            height = 2.2 * len(plots) + 0.1 * len(rows) / len(servers)
+            figure = Figure(figsize=(4.2 * len(servers), height + 0.6))
+            panels = figure.subplots(len(plots), len(servers), sharex="col", sharey="row", squeeze=False)
+            for plot, line in zip(plots, panels, strict=True):
+                for server, axes in zip(servers, line, strict=True):
+                    plot(axes, [row for row in rows if row.server == server])
+            for server, axes in zip(servers, panels[0], strict=True):
                 axes.set_title(results.servers[server])
-            handles, labels = axes.get_legend_handles_labels()
+            for axes in panels[-1]:
+                axes.set_xlabel(rows[0].axis or "ratio to redis-py: less is faster")
+            for axes in panels[:, 1:].flat:
+                axes.set_ylabel("")
+            handles, labels = panels[0][0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=4)
             path = folder / "figures" / f"{name}.svg"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,63 +66,83 @@ def draw(results: Results, folder: Path) -> list[Path]:
     return drawn
 
 
-def _wanted(results: Results) -> Iterator[tuple[str, list[Row], Any]]:
-    for module, of_module in groupby(sorted(results.rows, key=lambda row: row.module), key=lambda row: row.module):
-        rows = list(of_module)
+def _wanted(results: Results) -> Iterator[tuple[str, list[Row], tuple[Plot, ...]]]:
+    """Yield each figure's name, its rows, and what is drawn of them, one below the other."""
+    for module, of_module in groupby(results.rows, key=lambda row: row.module):
+        rows = [row for row in of_module if row.theirs is not None]
         if module in _BARS:
-            yield module, [row for row in rows if row.unit == "x" and row.at is None], _bars
-        for name in dict.fromkeys(row.name for row in rows if row.at is not None and row.theirs is not None):
-            yield (
-                f"{module}-{_slug(name)}",
-                [row for row in rows if row.name == name and row.theirs is not None],
-                _curve,
-            )
+            yield module, rows, (_bars,)
+        points = [row for row in rows if row.at is not None]
+        for name in dict.fromkeys(row.name for row in points):
+            yield f"{module}-{_slug(name)}", [row for row in points if row.name == name], (_times, _ratios)
 
 
 def _slug(name: str) -> str:
     return re.sub(r"\W+", "-", name.lower()).strip("-")
 
 
-def _curve(axes: Any, rows: list[Row]) -> None:
-    """Draw the time of one operation over what `at` counts."""
-    first = [row for row in rows if row.contender == rows[0].contender]
-    points = [row.at for row in first]
-    axes.plot(points, [row.theirs for row in first], "o-", color=_THEIRS, label=first[0].baseline)
-    for color, contender in zip(_OURS, dict.fromkeys(row.contender for row in rows), strict=False):
-        ours = [row for row in rows if row.contender == contender]
-        label = f"distobjects, {contender}" if contender else "distobjects"
-        axes.plot([row.at for row in ours], [row.microseconds for row in ours], "o-", color=color, label=label)
-    if floors := [row for row in first if row.floor is not None]:
-        axes.plot([r.at for r in floors], [r.floor * r.theirs for r in floors], ":", color=_THEIRS, label="bare socket")
-    if wanted := [row for row in first if row.target is not None]:
-        targets = [row.target * row.theirs for row in wanted]
-        axes.plot([row.at for row in wanted], targets, "_", color=_TARGET, markersize=14, label="target")
-    if max(points) >= 20 * min(points):
-        axes.set_xscale("log")
-    axes.set_xticks(points, [f"{point:,}" for point in points])
-    axes.minorticks_off()
-    times = [time for row in rows for time in (row.microseconds, row.theirs)]
+def _times(axes: Any, rows: list[Row]) -> None:
+    """Draw what one operation takes, theirs and ours, over what `at` counts."""
+    first = _lines(axes, rows, lambda row: row.microseconds)
+    axes.plot([row.at for row in first], [row.theirs for row in first], "o-", color=_THEIRS, label=first[0].baseline)
+    times = [float(time or 0) for row in rows for time in (row.microseconds, row.theirs)]
     if max(times) >= 10 * min(times):
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    axes.set_xlabel(first[0].axis)
-    axes.set_ylabel("µs for each operation")
+    axes.set_ylabel("µs for each")
+
+
+def _ratios(axes: Any, rows: list[Row]) -> None:
+    """Draw the ratios, which are of the same seconds and so steadier than the times."""
+    first = _lines(axes, rows, lambda row: row.value)
+    axes.axhline(1, color=_THEIRS)
+    if any(row.value < 0.2 for row in rows):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    for wanted in (row for row in first if row.target is not None):
+        axes.plot(wanted.at, wanted.target, "_", color=_TARGET, markersize=12)
+    axes.set_ylabel("ratio")
+
+
+def _lines(axes: Any, rows: list[Row], value: Callable[[Row], float | None]) -> list[Row]:
+    """Draw a line for each of ours; return the first one's rows, which say what all of them share."""
+    contenders = list(dict.fromkeys(row.contender for row in rows))
+    for color, contender in zip(cycle(_OURS), contenders, strict=False):
+        ours = [row for row in rows if row.contender == contender]
+        label = f"distobjects, {contender}" if contender else "distobjects"
+        axes.plot([row.at for row in ours], [value(row) for row in ours], "o-", color=color, label=label)
+    first = [row for row in rows if row.contender == contenders[0]]
+    points = [row.at or 0 for row in first]
+    axes.plot([], [], "_", color=_TARGET, markersize=12, label="target")
+    if max(points) >= 8 * min(points):
+        axes.set_xscale("log")
+    axes.set_xticks(points, [f"{point:,}" for point in points])
+    axes.minorticks_off()
+    return first
 
 
 def _bars(axes: Any, rows: list[Row]) -> None:
     """Draw each ratio as a bar; redis-py is 1."""
     places = range(len(rows))
-    axes.barh(
-        places, [row.value for row in rows], xerr=[row.spread for row in rows], color=_OURS[0], label="distobjects"
-    )
+    values, spreads = [row.value for row in rows], [row.spread for row in rows]
+    axes.barh(places, values, xerr=spreads, color="#9db7f5", ecolor="#5b616b", label="distobjects")
     axes.axvline(1, color=_THEIRS, label="redis-py")
+    axes.plot(
+        [row.target for row in rows], places, "|", color=_TARGET, markersize=12, markeredgewidth=2, label="target"
+    )
     if any(row.floor is not None for row in rows):
-        floors = [row.floor for row in rows]
-        axes.plot(floors, places, "|", color="#111827", markersize=10, label="bare socket")
-    axes.plot([row.target for row in rows], places, "|", color=_TARGET, markersize=10, label="target")
+        axes.plot(
+            [row.floor for row in rows],
+            places,
+            "|",
+            color=_OURS[0],
+            markersize=12,
+            markeredgewidth=2,
+            label="bare socket",
+        )
     axes.set_yticks(places, [row.title for row in rows])
     axes.grid(visible=False, axis="y")
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    axes.set_xlabel("ratio of the times; less is faster")
