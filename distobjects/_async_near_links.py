@@ -147,7 +147,7 @@ class AsyncNearLink:
             self._listener.ping()
         if self._pulse.silent(now):
             raise StoreUnavailable(f"{self.where} does not answer")
-        if now >= self._reader_pulse.until() - 2 / 3 * self.cache.options.lease_seconds and self._pinging is None:
+        if self._reader_pulse.due(now) and self._pinging is None:
             self._pinging = asyncio.create_task(self._ping())
 
     async def _ping(self) -> None:
@@ -168,22 +168,20 @@ class AsyncNearLink:
         async with self._opening:
             if self._listener is not None and not self._lost:
                 return True
-            now = monotonic()
-            if self._closed or now < self._next_open:
+            if self._closed or monotonic() < self._next_open:
                 return False
-            self._next_open = now + _BACK_OFF_SECONDS
             async with self._reading:
                 await self._disconnect()
                 try:
                     await self._open()
                 except (StoreUnavailable, StoreBusy):
+                    self._next_open = monotonic() + _BACK_OFF_SECONDS
                     return False
                 except AccessDenied:
-                    self._next_open = 0.0  # it will be refused again, and is to be told again
-                    raise
+                    raise  # it will be refused again, and is to be told again
                 except DistObjectsError as error:
-                    self._next_open = 0.0
                     raise cannot_hear(self.where, "one without CLIENT TRACKING") from error
+                self._next_open = monotonic() + _BACK_OFF_SECONDS
             return True
 
     async def _open(self) -> None:

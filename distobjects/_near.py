@@ -101,39 +101,45 @@ class Table:
 
 
 class Pulse:
-    """Whether a connection lives: it did when the PING was sent that it last answered (rule 4)."""
+    """Whether a connection lives: it did when the PING was sent that it last answered (rule 4).
 
-    __slots__ = ("_lease_seconds", "_sent", "alive")
+    Attributes:
+        until: when the lease ends.
+        next: when there is something to do: it is `due` then, or `silent`.
+    """
+
+    __slots__ = ("_lease_seconds", "_sent", "next", "until")
 
     def __init__(self, now: float, lease_seconds: float) -> None:
         self._lease_seconds = lease_seconds
         self._sent: float | None = None
-        self.alive = now
+        self.until = -_FOREVER
+        self.lived(now)
 
     def due(self, now: float) -> bool:
         """Say whether it is time for a PING: at a third of the lease, and one at a time."""
-        return self._sent is None and now >= self.alive + self._lease_seconds / 3
+        return self._sent is None and now >= self.next
+
+    def silent(self, now: float) -> bool:
+        """Say whether a PING has gone unanswered for so long that another connection is the better hope."""
+        return self._sent is not None and now >= self.next
 
     def sent(self, now: float) -> None:
         """Take note that a PING has been sent."""
         self._sent = now
+        self.next = now + 2 * self._lease_seconds
 
     def answered(self) -> None:
         """Take note of its answer."""
         if self._sent is not None:
-            self.alive, self._sent = max(self.alive, self._sent), None
+            then, self._sent = self._sent, None
+            self.lived(then)
 
     def lived(self, then: float) -> None:
         """Take note of an answer to something else that was sent then."""
-        self.alive = max(self.alive, then)
-
-    def until(self) -> float:
-        """Return when the lease ends."""
-        return self.alive + self._lease_seconds
-
-    def silent(self, now: float) -> bool:
-        """Say whether a PING has gone unanswered for so long that another connection is the better hope."""
-        return self._sent is not None and now >= self._sent + 2 * self._lease_seconds
+        self.until = max(self.until, then + self._lease_seconds)
+        if self._sent is None:
+            self.next = self.until - self._lease_seconds * 2 / 3
 
 
 class Cache:
@@ -143,6 +149,8 @@ class Cache:
         until: when what is here stops to count, unless the invalidations are looked at before.
         bytes: what the objects take, roughly.
     """
+
+    __slots__ = ("_entries", "_tables", "bytes", "options", "until")  # a hit costs 20 ns more without
 
     def __init__(self, options: Near) -> None:
         self.options = options
@@ -212,9 +220,9 @@ class Cache:
         for table in self._tables:
             table.clear()
 
-    def look(self, now: float, *pulses: Pulse) -> bool:
+    def look(self, now: float, one: Pulse, other: Pulse) -> bool:
         """Trust what is here for a moment: what had arrived by `now` has been heard. Say whether the leases last."""
-        self.until = min(now + LOOK_SECONDS, *(pulse.until() for pulse in pulses))
+        self.until = min(now + LOOK_SECONDS, one.until, other.until)
         return now < self.until
 
     def distrust(self) -> None:

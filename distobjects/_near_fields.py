@@ -45,10 +45,10 @@ class NearField(property):
     """One field that is read from the near cache where that has it. A property: its getter is called without detour."""
 
     def __init__(self, name: str, nearby: Nearby) -> None:
-        field, cache, shared = LiveField(name), nearby.cache, nearby.table.shared[name]
+        field, cache, shared, now = LiveField(name), nearby.cache, nearby.table.shared[name], monotonic
 
         def read(live: Any) -> Any:
-            if monotonic() < cache.until:
+            if now() < cache.until:
                 try:
                     return shared[live._id]
                 except KeyError:

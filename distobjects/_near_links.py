@@ -7,9 +7,11 @@ and one that reads what is to be kept, under a lock.
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import threading
+import weakref
 from time import monotonic
 from typing import Any
 
@@ -23,8 +25,15 @@ from ._space import Space
 from ._wire import keys_of
 from .errors import AccessDenied, DistObjectsError, NotFound, StoreBusy, StoreUnavailable
 
-# After a connection could not be opened, reads go past the cache for so long.
+# After an attempt to open the connections, there is none for so long: reads go past the cache.
 _BACK_OFF_SECONDS = 0.5
+_links: weakref.WeakSet[NearLink] = weakref.WeakSet()
+
+
+@functools.cache
+def _watch_forks() -> None:
+    """Let no link of a child use its parent's connections, nor wait for a lock that a thread of its parent holds."""
+    os.register_at_fork(after_in_child=lambda: [each._begin() for each in _links])
 
 
 class NearLink:
@@ -37,10 +46,11 @@ class NearLink:
         self._link = link
         self._closed = False
         self._begin()
+        _links.add(self)
+        _watch_forks()
 
     def _begin(self) -> None:
-        """Know nothing: at first, and in the child after a fork, where another thread may have held a lock."""
-        self._pid = os.getpid()
+        """Know nothing: at first, and in the child after a fork."""
         self._changing = threading.Lock()
         self._hearing = threading.Lock()
         self._reading = threading.Lock()
@@ -126,58 +136,71 @@ class NearLink:
             self.cache.clear()
 
     def _look(self) -> bool:
-        """Take in what has arrived; say whether what is left counts."""
-        if self._pid != os.getpid():
-            self._begin()
+        """Take in what has arrived; say whether what is left counts. Costs 2 us: who spins looks all the time."""
         with self._hearing:
             now = monotonic()
             if now < self.cache.until:  # another thread has just looked
                 return True
             if self._lost:
                 self._disconnect()
-            if self._listener is None and not self._open(now):
-                return False
-            now = monotonic()
+            if self._listener is None:
+                if not self._open():
+                    return False
+                now = monotonic()
             try:
-                self._hear(now)
+                if self._poll.poll(0):
+                    self._hear()
+                if now >= self._pulse.next or now >= self._reader_pulse.next:
+                    self._ask_for_life(now)
             except DistObjectsError:
                 self._lose()
                 return False
             with self._changing:
                 return not self._lost and self.cache.look(now, self._pulse, self._reader_pulse)
 
-    def _hear(self, now: float) -> None:
-        listener, reader = self._listener, self._reader
-        assert listener is not None
-        assert reader is not None
-        if self._poll.poll(0):
-            heard = listener.drain()
-            with self._changing:
-                if heard.everything:
-                    self.cache.clear()
-                for key in heard.keys:
-                    self.cache.drop(key)
-            if heard.pongs:
-                self._pulse.answered()
-        if self._pulse.due(now):
-            self._pulse.sent(now)
-            listener.ping()
-        if self._pulse.silent(now) or self._reader_pulse.silent(now):
-            raise StoreUnavailable(f"{self.where} does not answer")
-        if self._reading.acquire(blocking=False):  # who has it is reading, which is a sign of life itself
+    def _hear(self) -> None:
+        assert self._listener is not None
+        assert self._reader is not None
+        heard = self._listener.drain()
+        with self._changing:
+            if heard.everything:
+                self.cache.clear()
+            for key in heard.keys:
+                self.cache.drop(key)
+        if heard.pongs:
+            self._pulse.answered()
+        if self._reading.acquire(blocking=False):  # who has it reads what there is
             try:
-                if reader.drain():
+                if self._reader.drain():
                     self._reader_pulse.answered()
-                if self._reader_pulse.due(now):
-                    self._reader_pulse.sent(now)
-                    reader.ping()
             finally:
                 self._reading.release()
 
-    def _open(self, now: float) -> bool:
+    def _ask_for_life(self, now: float) -> None:
+        """Send the PINGs that are due; give up a connection that is silent though what had arrived has been heard."""
+        assert self._listener is not None
+        assert self._reader is not None
+        if self._pulse.due(now):
+            self._pulse.sent(now)
+            self._listener.ping()
+        silent = self._pulse.silent(now)
+        if self._reading.acquire(blocking=False):  # who has it is reading, which is a sign of life itself
+            try:
+                if self._reader.drain():
+                    self._reader_pulse.answered()
+                if self._reader_pulse.due(now):
+                    self._reader_pulse.sent(now)
+                    self._reader.ping()
+                silent |= self._reader_pulse.silent(now)
+            finally:
+                self._reading.release()
+        if silent:
+            raise StoreUnavailable(f"{self.where} does not answer")
+
+    def _open(self) -> bool:
+        now = monotonic()
         if self._closed or now < self._next_open:
             return False
-        self._next_open = now + _BACK_OFF_SECONDS
         with self._reading:
             try:
                 reader = Reader(self.client)
@@ -187,13 +210,13 @@ class NearLink:
                     reader.close()
                     raise
             except (StoreUnavailable, StoreBusy):
+                self._next_open = monotonic() + _BACK_OFF_SECONDS
                 return False
             except AccessDenied:
-                self._next_open = 0.0  # it will be refused again, and is to be told again
-                raise
+                raise  # it will be refused again, and is to be told again
             except DistObjectsError as error:
-                self._next_open = 0.0
                 raise cannot_hear(self.where, "one without CLIENT TRACKING") from error
+            self._next_open = monotonic() + _BACK_OFF_SECONDS
             self._listener, self._reader = listener, reader
             self._poll = select.poll()
             self._poll.register(listener.fileno(), select.POLLIN)
@@ -214,8 +237,6 @@ class NearLink:
 
     def close(self, *, own: bool) -> None:
         """Forget everything and close the connections."""
-        if self._pid != os.getpid():
-            self._begin()
         with self._hearing:
             self._closed = True
             self._lose()

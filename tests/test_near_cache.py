@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from distobjects import (
     connect,
     connect_async,
 )
+from distobjects import _near_links as near_links
 from tests.fix_faults import faulty
 from tests.fix_servers import Server, poll, running
 from tests.fix_stores import FACES, Store
@@ -247,8 +250,11 @@ def test_no_connection_is_left_after_closing(near: Store) -> None:
         age(near)
 
 
-def _link(near: Store) -> Any:
-    [link] = near.backend._runner._links.values()
+def _link_of(near: Store) -> Any:
+    runner = near.backend._runner
+    if near.loop is None:
+        return runner.near
+    [link] = runner._links.values()
     return link
 
 
@@ -258,8 +264,7 @@ def test_the_bounds_hold(server: Server) -> None:
             objects = store.objects(Student)
             objects.put_many({str(each): Student(age=each) for each in range(200)})
             assert [objects.read(str(each), S.age) for each in range(200)] == list(range(200))
-            link = store.backend._runner.near if face == "sync" else _link(store)
-            assert len(link.cache) == 20
+            assert len(_link_of(store).cache) == 20
 
 
 def test_a_store_that_tells_nobody_what_changes_is_refused(cluster_server: Server) -> None:
@@ -439,6 +444,19 @@ def _redirect(proxy: Any, first: Server, second: Server) -> None:
     object.__setattr__(first, "port", second.port)  # the proxy asks where to connect for each connection
 
 
+def test_a_connection_whose_answer_has_long_been_here_is_not_judged_silent(server: Server) -> None:
+    with opened(server, "sync", server.url, Near(lease_seconds=0.05)) as store:
+        warm(store)
+        link = _link_of(store)
+        first, pulse = link._listener, link._reader_pulse
+        poll(lambda: (age(store), pulse._sent is not None)[1])
+        assert select.select([link._reader], [], [], 10)[0]  # the answer is here, and nobody reads for a long time
+        pulse._sent, pulse.next = pulse._sent - 1000, pulse.next - 1000
+        age(store)
+        assert link._listener is first
+        assert not link._lost
+
+
 def test_a_child_after_a_fork_has_a_cache_of_its_own(live: Store) -> None:
     warm(live, 3)
     student: Any = live.backend.objects(Student)["1"]
@@ -450,3 +468,51 @@ def test_a_child_after_a_fork_has_a_cache_of_its_own(live: Store) -> None:
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
     poll(lambda: student.age == 4)
+
+
+def test_a_child_that_is_forked_right_after_a_look_uses_no_connection_of_its_parent(
+    live: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distobjects._near.LOOK_SECONDS", 1000)
+    objects = live.backend.objects(Student)
+    objects.put(Student(age=5), id="2")
+    warm(live, 3)
+    link = _link_of(live)
+    theirs = link._listener, link._reader
+    with link._changing, link._reading:  # as if another thread were at it
+        if not (child := os.fork()):
+            try:
+                threading.Timer(20, os._exit, [3]).start()  # a lock that nobody opens is a failure
+                read = [objects.read("2", S.age), objects.read("1", S.age)]
+                own = link._listener not in (None, *theirs) and link._reader not in (None, *theirs)
+                os._exit(0 if read == [5, 3] and own else 1)
+            finally:
+                os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert age(live, "2") == 5
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_the_next_attempt_to_connect_is_counted_from_the_end_of_the_last(server: Server, face: str) -> None:
+    """An attempt may take longer than the pause after it: without one, every read would wait for the next."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        cut = list[float]()
+
+        def cut_off() -> None:
+            with suppress(OSError):  # closed at the end
+                while True:
+                    connection, _ = silent.accept()
+                    connection.recv(1000)
+                    cut.append(time.monotonic())
+                    connection.close()
+
+        thread = threading.Thread(target=cut_off)
+        thread.start()
+        try:
+            with opened(server, face, f"redis://127.0.0.1:{silent.getsockname()[1]}", Near()) as store:
+                with pytest.raises(DistObjectsError):
+                    age(store)
+                assert _link_of(store)._next_open >= cut[0] + near_links._BACK_OFF_SECONDS
+        finally:
+            silent.shutdown(socket.SHUT_RDWR)
+            thread.join()
