@@ -32,8 +32,13 @@ _links: weakref.WeakSet[NearLink] = weakref.WeakSet()
 
 @functools.cache
 def _watch_forks() -> None:
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+def _begin_anew() -> None:
     """Let no link of a child use its parent's connections, nor wait for a lock that a thread of its parent holds."""
-    os.register_at_fork(after_in_child=lambda: [each._begin() for each in _links])
+    for each in _links:
+        each._begin()
 
 
 class NearLink:

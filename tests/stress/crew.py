@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import redis
 import redis.asyncio
 
-from distobjects import AsyncRedisBackend, RedisBackend, connect, connect_async
+from distobjects import AsyncRedisBackend, Near, RedisBackend, connect, connect_async
 from tests.stress.figures import Tally
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -48,11 +48,13 @@ class Target(NamedTuple):
 
     Attributes:
         handed: through redis-py's client as it comes, its retries on.
+        near: with a near cache.
     """
 
     port: int
     handed: bool = False
     operation_seconds: float = 5.0
+    near: Near | None = None
 
 
 class Job(NamedTuple):
@@ -166,7 +168,8 @@ def _done(post: Post, job: Job) -> Any:
 async def _awaited(post: Post, job: Job) -> Any:
     target = job.target
     if not target.handed:
-        async with connect_async(_url(target), operation_seconds=target.operation_seconds) as db:
+        seconds = target.operation_seconds
+        async with connect_async(_url(target), operation_seconds=seconds, near=target.near) as db:
             return _with_trips(await job.work(post, db, *job.args), db)
     async with redis.asyncio.Redis(host="127.0.0.1", port=target.port) as client:
         db = AsyncRedisBackend(client=client)
@@ -176,7 +179,7 @@ async def _awaited(post: Post, job: Job) -> Any:
 @contextmanager
 def _opened(target: Target) -> Iterator[RedisBackend]:
     if not target.handed:
-        with connect(_url(target), operation_seconds=target.operation_seconds) as db:
+        with connect(_url(target), operation_seconds=target.operation_seconds, near=target.near) as db:
             yield db
         return
     with closing(redis.Redis(host="127.0.0.1", port=target.port)) as client:

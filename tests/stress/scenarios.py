@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.stress import containers, counting, deletions, faults, histories, rules, transfers
+from tests.stress import containers, counting, deletions, faults, histories, near, near_faults, rules, transfers
 from tests.stress.figures import Figures
 from tests.stress.stage import Stage
 
@@ -35,4 +35,10 @@ SCENARIOS: dict[str, Scenario] = {
     "handed_appends": Scenario(faults.handed_appends, 2_000),
     "histories": Scenario(histories.histories, 1_000_000),
     "fault_histories": Scenario(histories.fault_histories, 200_000),
+    "own_writes": Scenario(near.own_writes, 1_000_000),
+    "bursts": Scenario(near.bursts, 10_000),
+    "near_memory": Scenario(near.near_memory, 1_000_000),
+    "near_faults": Scenario(near_faults.near_faults, 200),
+    "half_open": Scenario(near_faults.half_open, 40),
+    "restarts": Scenario(near_faults.restarts, 60),
 }
