@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Generic, TypeVar, cast, overload
 
-from . import _objects, _writes
+from . import _appends, _objects, _writes
 from ._async_live import AsyncBackend
 from ._space import Space
 
+T = TypeVar("T")
 V = TypeVar("V")
 
 
@@ -49,6 +50,19 @@ class AsyncFieldHandle(Generic[V]):
             NotFound: there is no such object.
         """
         return await self._backend.run(_writes.increment(self._space, self._id, self._name, by))
+
+    async def append(self: AsyncFieldHandle[list[T]], item: T) -> None:
+        """Append an item to a list, as `extend` does."""
+        await self._backend.run(_appends.extend(self._space, self._id, self._name, (item,)))
+
+    async def extend(self: AsyncFieldHandle[list[T]], items: Iterable[T]) -> None:
+        """Append items to a list where it lives. One round trip: a script; up to three if it cannot.
+
+        Raises:
+            ValidationError: the model refuses an item; nothing changed.
+            NotFound: there is no such object.
+        """
+        await self._backend.run(_appends.extend(self._space, self._id, self._name, items))
 
     async def compare_and_set(self, old: V, new: V) -> bool:
         """Write `new` if the field holds `old`; return whether. Two round trips: a read and a script.

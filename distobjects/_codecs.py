@@ -81,6 +81,7 @@ class Codec:
         kind: the layout, as at the head of this file.
         summable: what a script can add up and judge: "int" or "float", else None.
         bounds: of a summable int: `ge`, `gt`, `le`, `lt`.
+        itemwise: it is a list, or None, and a list is valid if each of its items is.
         secret: its value must show up in no message.
     """
 
@@ -93,6 +94,7 @@ class Codec:
     kind: Kind
     summable: Literal["int", "float"] | None
     bounds: Mapping[str, int]
+    itemwise: bool
     secret: bool
 
 
@@ -153,10 +155,25 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
         revalidate = _build(_doubting(whole), core_config)[0].validate_python
     _probe(schema, encode, decode)
     summable, bounds = _summable(inner)
-    return Codec(encode, encode_again, decode, validate, revalidate, reopen, kind, summable, bounds, secret is not None)
+    itemwise = inner["type"] == "list" and inner.keys() <= _ITEMWISE
+    return Codec(
+        encode,
+        encode_again,
+        decode,
+        validate,
+        revalidate,
+        reopen,
+        kind,
+        summable,
+        bounds,
+        itemwise,
+        secret is not None,
+    )
 
 
 _BOUNDS = frozenset({"ge", "gt", "le", "lt"})
+# Of the schema of a list: nothing that judges it as a whole.
+_ITEMWISE = frozenset({"type", "items_schema", "metadata"})
 
 
 def _summable(schema: dict[str, Any]) -> tuple[Literal["int", "float"] | None, Mapping[str, int]]:

@@ -19,7 +19,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView
 from functools import partial
 from operator import methodcaller
-from typing import Any, cast
+from typing import Any, Self, cast
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
@@ -44,12 +44,16 @@ class Copy:
     def _copy_change(self, operation: Callable[[Any], Any]) -> Any:
         """Do `operation` on what is stored; show here, and in the copies above and below, what was committed."""
         result, value = self._copy_root.apply(self._copy_path, operation)
+        self._copy_show_all(value)
+        return result
+
+    def _copy_show_all(self, value: Any) -> None:
+        """Show here, and in the copies above and below, what became of the field."""
         chain: list[Copy] = [self]
         while (holder := chain[-1]._copy_parent) is not None:
             chain.append(holder)
         for each in reversed(chain):
             each._copy_show(value, chain)
-        return result
 
     def _copy_show(self, value: Any, chain: list[Copy]) -> None:
         """Show what became of the field; `chain` are the copies from the one that was changed upwards."""
@@ -185,6 +189,20 @@ class _ListCopy(Copy):
 
     def __delitem__(self, index: Any) -> None:
         self._at(index, lambda target: target.__delitem__(index))
+
+    def append(self, item: Any) -> None:
+        self.extend([item])
+
+    def extend(self, items: Any) -> None:
+        if self._copy_path:
+            self._copy_change(methodcaller("extend", [plain(each) for each in items]))
+        else:
+            self._copy_show_all(self._copy_root.extend(items))
+
+    def __iadd__(self, items: Any) -> Self:
+        self.extend(items)
+        self._copy_echo = True
+        return self
 
     def pop(self, *index: Any) -> Any:
         """Without an index, take what is last by then; with one, the element that was seen there."""
@@ -348,7 +366,7 @@ def _called(name: str, args: tuple[Any, ...], options: dict[str, Any], target: A
     return result
 
 
-_SEQUENCE = "append extend clear remove reverse __iadd__ __imul__"
+_SEQUENCE = "clear remove reverse __imul__"
 _MAPPING = "__delitem__ pop popitem update clear __ior__"
 # What changes each kind of container, besides what its mixin defines.
 _METHODS: Mapping[type, tuple[type[Copy], str]] = {
@@ -361,7 +379,7 @@ _METHODS: Mapping[type, tuple[type[Copy], str]] = {
     ),
     deque: (
         _DequeCopy,
-        f"{_SEQUENCE} appendleft extendleft insert pop popleft rotate __setitem__ __delitem__",
+        f"{_SEQUENCE} append appendleft extend extendleft __iadd__ insert pop popleft rotate __setitem__ __delitem__",
     ),
     OrderedDict: (_OrderedDictCopy, f"{_MAPPING} move_to_end setdefault __setitem__"),
     defaultdict: (_DefaultDictCopy, f"{_MAPPING} setdefault __setitem__ __missing__"),

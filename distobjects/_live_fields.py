@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from . import _objects, _writes
+from . import _appends, _objects, _writes
 from ._binding import Binding, Bound
 from ._containers import ATOMS, is_echo, plain, wrap
 from ._flow import Flow
 from ._numbers import Origin, mark, pending, replay, sum_of
 from ._schema import IDENTITY
 from ._steps import Moved, Path
+from ._writes import Changed
 from .errors import Conflict
 
 
 class LiveRoot:
     """A field of a live object: changes are committed."""
 
-    __slots__ = ("_binding", "_id", "_name", "_raw")
+    __slots__ = ("_binding", "_held", "_id", "_name")
 
-    def __init__(self, binding: Binding, id: str, name: str, raw: bytes | None) -> None:
+    def __init__(self, binding: Binding, id: str, name: str, raw: bytes | None, value: Any) -> None:
         self._binding = binding
         self._id = id
         self._name = name
-        self._raw = raw
+        self._held = Changed(raw, value)  # in one piece: another thread may change the field through the same copy
 
     def apply(self, path: Path, operation: Callable[[Any], Any]) -> tuple[Any, Any]:
         result: Any = None
@@ -37,13 +38,21 @@ class LiveRoot:
             return value
 
         backend, space, creating = self._binding
-        flow = _writes.change(space, self._id, self._name, step, basis=self._raw, creating=creating)
+        flow = _writes.change(space, self._id, self._name, step, basis=self._held.raw, creating=creating)
         try:
             changed = backend.run(flow)
         except Moved as error:
             raise Conflict(model=space.schema.name, id=self._id, fields=[self._name]) from error
-        self._raw = changed.raw
+        self._held = changed
         return result, changed.value
+
+    def extend(self, items: Iterable[Any]) -> Any:
+        backend, space, creating = self._binding
+        flow = _appends.extend(space, self._id, self._name, items, known=self._held, creating=creating)
+        changed = backend.run(flow)
+        assert changed is not None  # since it has said what it knew
+        self._held = changed
+        return changed.value
 
     def is_of(self, live: Bound, name: str) -> bool:
         """Say whether this is the field of this name of this live object."""
@@ -69,7 +78,7 @@ class LiveField:
         marked = mark(value, Origin(live, self.name, raw))
         if marked is not value or type(value) in ATOMS:
             return marked
-        return wrap(LiveRoot(live._binding, live._id, self.name, raw), (), None, value)
+        return wrap(LiveRoot(live._binding, live._id, self.name, raw, value), (), None, value)
 
     def __set__(self, live: Bound, value: Any) -> None:
         backend, space, creating = live._binding

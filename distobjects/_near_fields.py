@@ -68,6 +68,6 @@ class NearField(property):
             if marked is not value or type(value) in ATOMS:
                 nearby.share(entry, name, marked)
                 return marked
-            return wrap(LiveRoot(live._binding, live._id, name, raw), (), None, value)
+            return wrap(LiveRoot(live._binding, live._id, name, raw, value), (), None, value)
 
         super().__init__(read, field.__set__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from pydantic import BaseModel
@@ -90,6 +90,10 @@ class Root(Protocol):
         """Do `operation` on what `path` leads to; return its result, and the field's value as it is now."""
         ...
 
+    def extend(self, items: Iterable[Any]) -> Any:
+        """Append to the field, which is a list; return its value as it is now."""
+        ...
+
 
 class FrozenRoot:
     """A field whose copies cannot write through: every change is refused."""
@@ -100,4 +104,10 @@ class FrozenRoot:
         self._way_out = way_out
 
     def apply(self, path: Path, operation: Callable[[Any], Any]) -> NoReturn:
+        self._refuse()
+
+    def extend(self, items: Iterable[Any]) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
         raise TypeError(f"this copy cannot write through, and the change would be lost; {self._way_out}")

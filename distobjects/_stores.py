@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from . import _embedded
 from .errors import StoreUnavailable
@@ -60,7 +60,7 @@ def resolve(url: str | None, timeouts: Timeouts, *, asynchronous: bool) -> Store
 def _default_url() -> str:
     """Choose where nobody has: a real server if there is a binary for one, else this process's memory."""
     if _embedded.available():
-        return f"embedded://{_embedded.default_directory()}"
+        return f"embedded://{quote(str(_embedded.default_directory()))}"
     if several := _evidence_of_workers(os.environ):
         raise StoreUnavailable(
             f"no server is named and none can be embedded, but {several}: each worker would have a store of its own; "
@@ -101,7 +101,7 @@ def _embedded_store(url: str, timeouts: Timeouts, asynchronous: bool) -> Store:
         )
     directory = unquote(parts.path) or str(_embedded.default_directory())
     server = _embedded.open_embedded(directory, binary=dict(parse_qsl(parts.query)).get("binary"))
-    return Store(url, _network_client(f"unix://{server.socket}", timeouts, asynchronous), server.close)
+    return Store(url, _network_client(f"unix://{quote(str(server.socket))}", timeouts, asynchronous), server.close)
 
 
 def _network_client(url: str, timeouts: Timeouts, asynchronous: bool) -> Callable[[], Any]:

@@ -41,7 +41,7 @@ _TURN_MILLISECONDS = 1000
 # A SHA-1 in hex is 40 bytes: what is no longer is compared as it is.
 _HASH_ABOVE = 40
 # The first element of the scripts' replies.
-ABSENT, DONE, REFUSED, NOT_FOR_A_SCRIPT, UNSET = 0, 1, 2, 3, 4
+ABSENT, DONE, REFUSED, NOT_FOR_A_SCRIPT, UNSET, TAKEN = 0, 1, 2, 3, 4, 5
 
 Raws = Mapping[str, bytes | None]
 
@@ -82,12 +82,16 @@ def expected(space: Space, basis: Raws) -> Iterator[Argument]:
     """Yield each field and what its bytes must still be, as commit.lua reads it."""
     for name, raw in basis.items():
         yield name
-        if raw is None:
-            yield ""
-        elif len(raw) <= _HASH_ABOVE or not space.dialect.sha1hex:
-            yield b"=" + raw
-        else:
-            yield "#" + hashlib.sha1(raw, usedforsecurity=False).hexdigest()
+        yield fingerprint(space, raw)
+
+
+def fingerprint(space: Space, raw: bytes | None) -> bytes | str:
+    """Return what a field must hold in as few bytes as tell it."""
+    if raw is None:
+        return ""
+    if len(raw) <= _HASH_ABOVE or not space.dialect.sha1hex:
+        return b"=" + raw
+    return "#" + hashlib.sha1(raw, usedforsecurity=False).hexdigest()
 
 
 class Patience:
@@ -172,10 +176,19 @@ def _take_turn(space: Space, id: str, changed: list[str], patience: Patience) ->
         if reply is not None:
             patience.has_turn = True
             return
-        space.dialect.contended = space.key(id)
-        [elapsed] = yield Pause(random.uniform(0, _LONGEST_QUEUE_SECONDS))
-        patience.queued(elapsed)
-        _give_up(space, id, changed, elapsed)
+        yield from wait_for_turn(space, id, changed, patience)
+
+
+def wait_for_turn(space: Space, id: str, changed: list[str], patience: Patience) -> Flow[None]:
+    """Wait a little while another has the turn.
+
+    Raises:
+        Conflict: others have had it for long enough.
+    """
+    space.dialect.contended = space.key(id)
+    [elapsed] = yield Pause(random.uniform(0, _LONGEST_QUEUE_SECONDS))
+    patience.queued(elapsed)
+    _give_up(space, id, changed, elapsed)
 
 
 def end_turn(space: Space, id: str, patience: Patience) -> Flow[None]:

@@ -17,7 +17,7 @@ FLOORS = {
     "words": "errors _flow",
     "meaning": "_space _codecs _roundtrip _schema _reference _numbers _impersonation _steps _containers _changes "
     "fields _near",
-    "operations": "_objects _writes _bulk _scripts _drafts _edits _transactions _near_reads",
+    "operations": "_objects _writes _appends _bulk _scripts _drafts _edits _transactions _near_reads",
     "runners": "_retry _redis _translation _wire _links _async_links _sync _async _stores _embedded _leases _lock "
     "_async_lock _resp _messages _invalidations _async_invalidations _near_links _async_near_links",
     "faces": "_binding _live_fields _near_fields _declared _live _generated _arguments _handles _collection "

@@ -54,7 +54,7 @@ def test_a_script_uses_no_key_but_those_it_is_given_no_clock_and_no_json(name: s
     source = SOURCES[name]
     for call in re.findall(r"redis\.p?call\(([^)]*)\)", source):
         command, key = [part.strip() for part in call.split(",")[:2]] if "," in call else ("", "")
-        assert (command.strip("'") in COMMANDS and key in ("KEYS[1]", "key")) or call == "unpack(write", call
+        assert (command.strip("'") in COMMANDS and key in ("KEYS[1]", "KEYS[2]", "key")) or call == "unpack(write", call
     assert re.findall(r"\{'(\w+)', (\w+)", source) == ([("DEL", "key"), ("HSET", "key")] * (name == "transact.lua"))
     for name_of_key in re.findall(r"\bkey\b\s*(?:,[^=\n]*)?=\s*([^,\n]*)", code_of(source)):
         assert name_of_key == "KEYS[1]"
@@ -128,6 +128,8 @@ def every_script(store: Store, between: Callable[[], object] = lambda: None) -> 
     assert objects.field("1", S.gpa).increment(0.25) == 0.75
     between()
     assert objects.field("1", S.gpa).increment(1e-20) == 0.75
+    between()
+    objects.field("1", S.tags).append("a")  # append
 
     async def transact() -> None:
         async with store.backend.transaction() as tx:
@@ -141,7 +143,7 @@ def every_script(store: Store, between: Callable[[], object] = lambda: None) -> 
         with store.backend.transaction() as tx:
             draft = tx.edit(objects.face, "1")
             draft.text = draft.text[:-1]
-    assert objects.get("1") == Student(name="Ron", age=5, gpa=0.75)
+    assert objects.get("1") == Student(name="Ron", age=5, gpa=0.75, tags=["a"])
 
 
 def test_every_script_runs_through_every_kind_of_client(anywhere: Store) -> None:

@@ -1,0 +1,108 @@
+"""Appending to a list: one script that puts the items into the stored text, without asking what is there. Pure flows.
+
+1. Only where a list is valid if each of its items is: then the new items alone are validated and encoded. All other
+   lists, and what the script finds to be no list, are changed by compare-and-set (`_writes.change`).
+2. An item that is refused goes there too: it is refused in the same words, with its place in the list.
+3. Who shows the list says what it takes for it. Where that stood, it knows what came of it; else the list comes back.
+4. Appending never fails because of others, so it could keep those who compare from ever getting through: it waits while
+   one of them has the turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from . import _objects, _scripts, _writes
+from ._containers import plain
+from ._flow import Flow
+from ._space import Space
+from ._writes import Changed
+from .errors import AccessDenied
+
+
+class _Items(NamedTuple):
+    """Validated items, and how they are spelled within the brackets."""
+
+    values: list[Any]
+    text: bytes
+
+
+def extend(
+    space: Space, id: str, name: str, items: Iterable[Any], *, known: Changed | None = None, creating: bool = False
+) -> Flow[Changed | None]:
+    """Append items to a list. One round trip: a script; more where it cannot judge.
+
+    Args:
+        known: the field as the caller shows it; its value is left as it is.
+
+    Returns:
+        The field as it is now, with a value of its own; None for who does not say what it knows, as a rule.
+
+    Raises:
+        ValidationError: the model refuses an item; nothing was written.
+        NotFound: there is no such object.
+        Conflict: others had the turn for 5 seconds; nothing was written.
+    """
+    given = [plain(each) for each in items]  # once: it may be an iterator, and the change may be tried again
+    new = _spelled(space, name, given)
+    if new is None:
+        return _extend_by_change(space, id, name, given, known, creating)
+    return _objects.guarded(space, id, _extend(space, id, name, new, given, known, creating))
+
+
+def _spelled(space: Space, name: str, items: list[Any]) -> _Items | None:
+    """Validate and encode items; None where no script can append them."""
+    schema, field = space.schema, space.schema.field(name)
+    if schema.cross_field or not field.plain or not field.codec.itemwise or not items:
+        return None
+    try:
+        values = schema.check_changed(name, items)
+        raw = schema.encode(name, values, revalidated=True)
+    except ValidationError:
+        return None
+    return _Items(values, raw[1:-1]) if raw is not None else None
+
+
+def _extend(
+    space: Space, id: str, name: str, new: _Items, items: list[Any], known: Changed | None, creating: bool
+) -> Flow[Changed | None]:
+    patience = _writes.Patience()
+    basis = [] if known is None else [_writes.fingerprint(space, known.raw)]
+    while True:
+        [status, *rest] = yield from _append(space, id, name, new.text, *basis)
+        if status != _writes.TAKEN:
+            break
+        yield from _writes.wait_for_turn(space, id, [name], patience)
+    if status == _writes.NOT_FOR_A_SCRIPT:
+        return (yield from _extend_by_change(space, id, name, items, known, creating))
+    if rest:
+        return Changed(rest[0], space.schema.decode(id, name, rest[0]))
+    if known is None or known.raw is None:
+        return None
+    comma = b"," if known.value else b""
+    return Changed(known.raw[:-1] + comma + new.text + b"]", [*known.value, *new.values])
+
+
+def _append(space: Space, id: str, name: str, text: bytes, *basis: bytes | str) -> Flow[Sequence[Any]]:
+    """Run the script; without the turn's key where the user has no right to it."""
+    keys = [space.key(id), space.sub_key("turn", id)]
+    if space.dialect.turns:
+        try:
+            return (yield from _scripts.append.on(keys, name, text, *basis))
+        except AccessDenied:
+            space.dialect.turns = False
+    return (yield from _scripts.append.on(keys[:1], name, text, *basis))
+
+
+def _extend_by_change(
+    space: Space, id: str, name: str, items: list[Any], known: Changed | None, creating: bool
+) -> Flow[Changed | None]:
+    def step(value: Any) -> Any:
+        value.extend(items)
+        return value
+
+    basis = _writes.Unread() if known is None else known.raw
+    return (yield from _writes.change(space, id, name, step, basis=basis, creating=creating))
