@@ -3,7 +3,8 @@
 1. Only where a list is valid if each of its items is: then the new items alone are validated and encoded. All other
    lists, and what the script finds to be no list, are changed by compare-and-set (`_writes.change`).
 2. An item that is refused goes there too: it is refused in the same words, with its place in the list.
-3. Who shows the list says what it takes for it. Where that stood, it knows what came of it; else the list comes back.
+3. Who shows the list says how it takes it to begin. Where it did, what others have appended since comes back; else all
+   of it does.
 4. Appending never fails because of others, so it could keep those who compare from ever getting through: it waits while
    one of them has the turn.
 """
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 
 from . import _objects, _scripts, _writes
 from ._containers import plain
-from ._flow import Flow
+from ._flow import Argument, Flow
 from ._space import Space
 from ._writes import Changed
 from .errors import AccessDenied
@@ -70,7 +71,8 @@ def _extend(
     space: Space, id: str, name: str, new: _Items, items: list[Any], known: Changed | None, creating: bool
 ) -> Flow[Changed | None]:
     patience = _writes.Patience()
-    basis = [] if known is None else [_writes.fingerprint(space, known.raw)]
+    begun = b"" if known is None or known.raw is None else known.raw[:-1]
+    basis = () if known is None else (_writes.fingerprint(space, begun), len(begun))
     while True:
         [status, *rest] = yield from _append(space, id, name, new.text, *basis)
         if status != _writes.TAKEN:
@@ -78,15 +80,18 @@ def _extend(
         yield from _writes.wait_for_turn(space, id, [name], patience)
     if status == _writes.NOT_FOR_A_SCRIPT:
         return (yield from _extend_by_change(space, id, name, items, known, creating))
-    if rest:
+    if status == _writes.WHOLE:
         return Changed(rest[0], space.schema.decode(id, name, rest[0]))
-    if known is None or known.raw is None:
+    if known is None:
         return None
-    comma = b"," if known.value else b""
-    return Changed(known.raw[:-1] + comma + new.text + b"]", [*known.value, *new.values])
+    more: bytes = rest[0]
+    others: list[Any] = space.schema.decode(id, name, b"[" + more[1:] + b"]") if more else []
+    values = [*known.value, *others, *new.values]
+    comma = b"," if len(values) > len(new.values) else b""
+    return Changed(begun + more + comma + new.text + b"]", values)
 
 
-def _append(space: Space, id: str, name: str, text: bytes, *basis: bytes | str) -> Flow[Sequence[Any]]:
+def _append(space: Space, id: str, name: str, text: bytes, *basis: Argument) -> Flow[Sequence[Any]]:
     """Run the script; without the turn's key where the user has no right to it."""
     keys = [space.key(id), space.sub_key("turn", id)]
     if space.dialect.turns:

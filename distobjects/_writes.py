@@ -41,7 +41,7 @@ _TURN_MILLISECONDS = 1000
 # A SHA-1 in hex is 40 bytes: what is no longer is compared as it is.
 _HASH_ABOVE = 40
 # The first element of the scripts' replies.
-ABSENT, DONE, REFUSED, NOT_FOR_A_SCRIPT, UNSET, TAKEN = 0, 1, 2, 3, 4, 5
+ABSENT, DONE, REFUSED, NOT_FOR_A_SCRIPT, UNSET, TAKEN, WHOLE = range(7)
 
 Raws = Mapping[str, bytes | None]
 
