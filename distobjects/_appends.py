@@ -11,8 +11,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
@@ -61,10 +61,10 @@ def _spelled(space: Space, name: str, items: list[Any]) -> _Items | None:
         return None
     try:
         values = schema.check_changed(name, items)
-        raw = schema.encode(name, values, revalidated=True)
+        raw = cast(bytes, schema.encode(name, values, revalidated=True))
     except ValidationError:
-        return None
-    return _Items(values, raw[1:-1]) if raw is not None else None
+        return None  # said by the change, which knows the place
+    return _Items(values, raw[1:-1])
 
 
 def _extend(
@@ -91,7 +91,7 @@ def _extend(
     return Changed(begun + more + comma + new.text + b"]", values)
 
 
-def _append(space: Space, id: str, name: str, text: bytes, *basis: Argument) -> Flow[Sequence[Any]]:
+def _append(space: Space, id: str, name: str, text: bytes, *basis: Argument) -> Flow[Any]:
     """Run the script; without the turn's key where the user has no right to it."""
     keys = [space.key(id), space.sub_key("turn", id)]
     if space.dialect.turns:

@@ -135,6 +135,16 @@ class Schema:
             kind = f"the id is no {self.name}.id"
             raise CorruptData(model=self.name, id=id, field=IDENTITY, length=None, kind=kind) from error
 
+    def misspells(self, id: str) -> bool:
+        """Say whether a number or a UUID is written otherwise than ids are: `01` reads as 1, whose id is `1`."""
+        if self.identity is None:
+            return False
+        try:
+            value = self.identity(id)
+        except ValidationError:
+            return False  # no id of this model at all: who reads it is told
+        return not isinstance(value, str) and canonical(value) != id
+
     def snapshot(self, values: dict[str, Any]) -> BaseModel:
         """Return an instance of the model that holds these values, which are valid already."""
         made = self.scratch(values)

@@ -112,7 +112,7 @@ class Space:
             id = unquote_to_bytes(text[len(self.stem) :]).decode()
         except UnicodeError:
             return None
-        return id if id and self.key(id) == text else None
+        return id if id and self.key(id) == text and not self.schema.misspells(id) else None
 
 
 class Spaces:

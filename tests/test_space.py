@@ -110,6 +110,32 @@ def test_a_key_that_is_not_canonical_is_nobodys(key: bytes | str) -> None:
     assert space("app:").id(key) is None
 
 
+def test_a_number_or_a_uuid_that_is_spelled_otherwise_is_nobodys() -> None:
+    class Numbered(BaseModel):
+        id: int
+        x: int = 0
+
+    class Unique(BaseModel):
+        id: uuid.UUID
+        x: int = 0
+
+    class Named(BaseModel):
+        id: str
+        x: int = 0
+
+    spaces, some = Spaces(""), uuid.UUID("0190a5ff-0000-7000-8000-00000000000a")
+    numbered, unique, named = (spaces.open(compile_schema(each), None) for each in (Numbered, Unique, Named))
+    assert [numbered.id(f"Numbered:{id}") for id in ("1", "-1", "0", "01", "+1", "1.0", "-0")] == [
+        "1",
+        "-1",
+        "0",
+        *[None] * 4,
+    ]
+    assert [unique.id(f"Unique:{id}") for id in (some, str(some).upper(), some.hex)] == [str(some), None, None]
+    assert [named.id(f"Named:{id}") for id in ("01", "1.0")] == ["01", "1.0"]
+    assert numbered.id("Numbered:one") == "one"  # no id of the model: who reads it is told
+
+
 # ---- what SCAN finds
 
 

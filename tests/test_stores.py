@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -215,6 +216,17 @@ def test_the_default_is_an_embedded_server_and_no_other_variable_is_asked(
     assert db.url == f"embedded://{_embedded.default_directory()}"
     assert stored(db, 5) == 5
     assert stored(open_(db.url), 6) == 6
+
+
+@pytest.mark.usefixtures("valkey_server")
+@pytest.mark.parametrize("open_", OPEN)
+def test_a_directory_of_any_name_serves_as_the_default(open_: Callable[..., Any], nowhere: pytest.MonkeyPatch) -> None:
+    with TemporaryDirectory(suffix=" 50%25?#") as folder:  # short enough for the socket to be in it
+        nowhere.setenv("XDG_DATA_HOME", folder)
+        db = open_()
+        assert stored(db, 5) == 5
+        assert _embedded.default_directory().is_dir()
+        assert stored(open_(db.url), 6) == 6
 
 
 @pytest.mark.parametrize("open_", OPEN)
