@@ -6,7 +6,7 @@
 3. Who shows the list says how it takes it to begin. Where it did, what others have appended since comes back; else all
    of it does.
 4. Appending never fails because of others, so it could keep those who compare from ever getting through: it waits while
-   one of them has the turn.
+   one of them has the turn, though no longer than one turn may last.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def extend(
     Raises:
         ValidationError: the model refuses an item; nothing was written.
         NotFound: there is no such object.
-        Conflict: others had the turn for 5 seconds; nothing was written.
+        Conflict: only where it has to compare, as any change.
     """
     given = [plain(each) for each in items]  # once: it may be an iterator, and the change may be tried again
     new = _spelled(space, name, given)
@@ -70,14 +70,15 @@ def _spelled(space: Space, name: str, items: list[Any]) -> _Items | None:
 def _extend(
     space: Space, id: str, name: str, new: _Items, items: list[Any], known: Changed | None, creating: bool
 ) -> Flow[Changed | None]:
-    patience = _writes.Patience()
+    elapsed = 0.0
     begun = b"" if known is None or known.raw is None else known.raw[:-1]
     basis = () if known is None else (_writes.fingerprint(space, begun), len(begun))
     while True:
-        [status, *rest] = yield from _append(space, id, name, new.text, *basis)
+        waits = elapsed < _writes.TURN_SECONDS
+        [status, *rest] = yield from _append(space, id, waits, name, new.text, *basis)
         if status != _writes.TAKEN:
             break
-        yield from _writes.wait_for_turn(space, id, [name], patience)
+        elapsed = yield from _writes.queue()
     if status == _writes.NOT_FOR_A_SCRIPT:
         return (yield from _extend_by_change(space, id, name, items, known, creating))
     if status == _writes.WHOLE:
@@ -91,15 +92,15 @@ def _extend(
     return Changed(begun + more + comma + new.text + b"]", values)
 
 
-def _append(space: Space, id: str, name: str, text: bytes, *basis: Argument) -> Flow[Any]:
-    """Run the script; without the turn's key where the user has no right to it."""
+def _append(space: Space, id: str, waits: bool, *args: Argument) -> Flow[Any]:
+    """Run the script; without the turn's key for who waits no longer, or has no right to it."""
     keys = [space.key(id), space.sub_key("turn", id)]
-    if space.dialect.turns:
+    if waits and space.dialect.turns:
         try:
-            return (yield from _scripts.append.on(keys, name, text, *basis))
+            return (yield from _scripts.append.on(keys, *args))
         except AccessDenied:
             space.dialect.turns = False
-    return (yield from _scripts.append.on(keys[:1], name, text, *basis))
+    return (yield from _scripts.append.on(keys[:1], *args))
 
 
 def _extend_by_change(

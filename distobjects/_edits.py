@@ -53,9 +53,13 @@ def mutate(space: Space, id: str, change: Callable[[Any], object]) -> Flow[BaseM
     yield from _writes.begin_turn(space, id, [], patience)
     while True:
         draft = yield from open_edit(space, id)
-        change(draft)
-        basis, written = outcome(draft)
-        snapshot = draft._draft_plain()  # before the commit: what cannot be read is told while nothing is written
+        try:
+            change(draft)
+            basis, written = outcome(draft)
+            snapshot = draft._draft_plain()  # before the commit: what cannot be read is told while nothing is written
+        except Exception:
+            yield from _writes.end_turn(space, id, patience)
+            raise
         changed = yield from _commit(draft, basis, written)
         if not changed:
             yield from _writes.end_turn(space, id, patience)

@@ -36,7 +36,7 @@ _FAILURES_BEFORE_TURN = 2
 # How long to wait, at most, before asking again whose turn it is.
 _LONGEST_QUEUE_SECONDS = 0.01
 # How long a writer that has died keeps its turn.
-_TURN_MILLISECONDS = 1000
+TURN_SECONDS = 1.0
 
 # A SHA-1 in hex is 40 bytes: what is no longer is compared as it is.
 _HASH_ABOVE = 40
@@ -166,7 +166,7 @@ def begin_turn(space: Space, id: str, changed: list[str], patience: Patience) ->
 def _take_turn(space: Space, id: str, changed: list[str], patience: Patience) -> Flow[None]:
     """Wait for the turn. One round trip for each time that it is asked for: `SET NX PX`."""
     # Sent again after a lost reply, it is refused: at worst nobody has the turn until it runs out.
-    taken = Command(("SET", space.sub_key("turn", id), b"1", "NX", "PX", _TURN_MILLISECONDS), repeatable=True)
+    taken = Command(("SET", space.sub_key("turn", id), b"1", "NX", "PX", int(TURN_SECONDS * 1000)), repeatable=True)
     while space.dialect.turns:
         try:
             [reply] = yield from ask(taken, label="turn")
@@ -176,19 +176,16 @@ def _take_turn(space: Space, id: str, changed: list[str], patience: Patience) ->
         if reply is not None:
             patience.has_turn = True
             return
-        yield from wait_for_turn(space, id, changed, patience)
+        space.dialect.contended = space.key(id)
+        elapsed = yield from queue()
+        patience.queued(elapsed)
+        _give_up(space, id, changed, elapsed)
 
 
-def wait_for_turn(space: Space, id: str, changed: list[str], patience: Patience) -> Flow[None]:
-    """Wait a little while another has the turn.
-
-    Raises:
-        Conflict: others have had it for long enough.
-    """
-    space.dialect.contended = space.key(id)
+def queue() -> Flow[float]:
+    """Wait a little while another has the turn; return how many seconds the flow has taken so far."""
     [elapsed] = yield Pause(random.uniform(0, _LONGEST_QUEUE_SECONDS))
-    patience.queued(elapsed)
-    _give_up(space, id, changed, elapsed)
+    return cast(float, elapsed)
 
 
 def end_turn(space: Space, id: str, patience: Patience) -> Flow[None]:
@@ -287,7 +284,11 @@ def _write_whole(space: Space, id: str, changes: Mapping[str, Any], *, creating:
     yield from begin_turn(space, id, [*changes], patience)
     while True:
         stored = yield from load(space, id, creating=creating)
-        raws = whole(space, id, stored, changes)
+        try:
+            raws = whole(space, id, stored, changes)
+        except Exception:
+            yield from end_turn(space, id, patience)
+            raise
         changed = yield from commit(space, id, stored, differing(raws, stored), creating=creating)
         if not changed:
             return (yield from end_turn(space, id, patience))
@@ -360,6 +361,7 @@ def _change(
             if known == raw and (yield from _basis(space, id, name, Unread(), creating)) != stored:
                 known = Unread()  # it failed on what is not there any more
                 continue
+            yield from end_turn(space, id, patience)
             raise
         raws = (
             whole(space, id, stored, {name: value})

@@ -24,7 +24,6 @@ from pydantic import (
 
 from distobjects import (
     AccessDenied,
-    Conflict,
     CorruptData,
     DObject,
     F,
@@ -274,6 +273,7 @@ def extending(*items: Any, known: Changed | None = None, space: Space | None = N
     return _appends.extend(space or space_of(Bag), "1", "tags", items, known=known)
 
 
+ALONE = ("EVALSHA", _scripts.append.sha, 1, "Bag:1", "tags", b'"x"')
 SCRIPT = ("EVALSHA", _scripts.append.sha, 2, "Bag:1", "{Bag:1}~turn", "tags", b'"x"')
 
 
@@ -308,29 +308,27 @@ def test_nothing_to_append_is_no_splice() -> None:
     assert asked(advance(extending()))[0] == "HGET"
 
 
-def test_an_append_waits_while_another_has_the_turn() -> None:
+def test_an_append_waits_while_another_has_the_turn_but_no_longer_than_a_turn_lasts() -> None:
     flow = extending("x")
     advance(flow)
-    for elapsed in (0.1, 4.9):
+    for elapsed in (0.1, 0.9):
         pause = advance(flow, [[5]])
         assert isinstance(pause, Pause)
         assert 0 <= pause.seconds <= 0.01
         assert asked(advance(flow, [elapsed])) == SCRIPT
     advance(flow, [[5]])
-    with pytest.raises(Conflict) as caught:
-        advance(flow, [5.1])
-    assert caught.value.fields == ("tags",)
+    assert asked(advance(flow, [1.1])) == ALONE
+    assert advance(flow, [[1]]) == Done(None)
 
 
 def test_a_user_without_the_right_to_the_turns_appends_without_them_from_then_on() -> None:
     space = space_of(Bag)
-    alone = ("EVALSHA", _scripts.append.sha, 1, "Bag:1", "tags", b'"x"')
     flow = extending("x", space=space)
     advance(flow)
-    assert asked(advance(flow, [AccessDenied("no permissions to access a key")])) == alone
+    assert asked(advance(flow, [AccessDenied("no permissions to access a key")])) == ALONE
     assert advance(flow, [[1]]) == Done(None)
     flow = extending("x", space=space)
-    assert asked(advance(flow)) == alone
+    assert asked(advance(flow)) == ALONE
     with pytest.raises(AccessDenied):
         advance(flow, [AccessDenied("no permissions to run 'evalsha'")])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.stress import containers, counting, deletions, faults, histories, near, near_faults, rules, transfers
+from tests.stress import containers, counting, deletions, drafts, faults, histories, near, near_faults, rules, transfers
 from tests.stress.figures import Figures
 from tests.stress.stage import Stage
 
@@ -24,6 +24,7 @@ SCENARIOS: dict[str, Scenario] = {
     "keys": Scenario(containers.keys, 8_000),
     "nested": Scenario(containers.nested, 8_000),
     "models": Scenario(containers.models, 8_000),
+    "drafts": Scenario(drafts.drafts, 8_000),
     "rules": Scenario(rules.rules, 200_000),
     "deletions": Scenario(deletions.deletions, 10_000),
     "transfers": Scenario(transfers.transfers, 8_000),
