@@ -22,6 +22,7 @@ from distobjects import (
     UnknownField,
     Unsupported,
     _bulk,
+    _edits,
     _objects,
     _scripts,
     _writes,
@@ -546,6 +547,30 @@ def test_a_change_that_waited_for_its_turn_reads_again() -> None:
     assert asked(advance(flow, [b"OK"])) == [("HGET", "Student:1", "age")]
 
 
+def test_what_is_refused_gives_its_turn_back() -> None:
+    flow = write_that_failed_twice()
+    advance(flow, [b"OK"])
+    assert asked(advance(flow, [[b"1", b"2", b""]])) == [("DEL", "{Range:1}~turn")]
+    with pytest.raises(ValidationError):
+        advance(flow, [1])
+
+    def refuse(value: Any) -> Any:
+        raise ZeroDivisionError
+
+    for change, reply in (
+        (lambda space: _writes.change(space, "1", "age", refuse), b"1"),
+        (lambda space: _edits.mutate(space, "1", refuse), [b"Harry", b"1", b"[]"]),
+    ):
+        space = space_of(Student)
+        space.dialect.contended = "Student:1"
+        flow = change(space)
+        advance(flow)
+        advance(flow, [b"OK"])
+        assert asked(advance(flow, [reply])) == [("DEL", "{Student:1}~turn")]
+        with pytest.raises(ZeroDivisionError):
+            advance(flow, [1])
+
+
 def test_the_script_says_at_once_that_an_object_is_not_there() -> None:
     space = space_of(Student)
     space.dialect.hsetex = False
@@ -858,6 +883,12 @@ TRIPS: dict[str, tuple[int, Callable[[Store], Any]]] = {
     "field.increment": (1, lambda store: store.objects(Student).field("1", S.age).increment(2)),
     "field.increment, cross-field": (2, lambda store: store.objects(Range).field("1", R.lo).increment(2)),
     "field.increment, refused": (1, lambda store: _raises(ValidationError, lambda: _take_two(store))),
+    "field.append": (1, lambda store: store.objects(Student).field("1", S.tags).append("seeker")),
+    "field.append, absent": (
+        3,
+        lambda store: _raises(NotFound, lambda: store.objects(Student).field("-", S.tags).append("a")),
+    ),
+    "field.extend": (1, lambda store: store.objects(Student).field("1", S.tags).extend(["a", "b"])),
     "field.compare_and_set": (2, lambda store: store.objects(Student).field("1", S.age).compare_and_set(1, 2)),
     "field.compare_and_set, differs": (1, lambda store: store.objects(Student).field("1", S.age).compare_and_set(7, 2)),
     "field.update": (2, lambda store: store.objects(Student).field("1", S.name).update(str.title)),

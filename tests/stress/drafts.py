@@ -77,9 +77,8 @@ async def _finish_awaited(post: Post, db: AsyncRedisBackend) -> Taken:
 def _take(post: Post, db: RedisBackend) -> Taken:
     taken, desk = Taken(Tally(), []), db.objects(Desk)["1"]
     while not post.stopped:
-        with taken.tally.attempt(Conflict):
-            with suppress(IndexError):  # somebody else has taken the last one
-                taken.names.append(desk.waiting.pop())
+        with taken.tally.attempt(Conflict), suppress(IndexError):  # somebody else has taken the last one
+            taken.names.append(desk.waiting.pop())
     return taken
 
 

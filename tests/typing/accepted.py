@@ -68,6 +68,8 @@ students.field("1", S.age).set(12)
 assert_type(students.field("1", S.name).get(), str)
 assert_type(students.field("1", S.age).increment(2), int)
 assert_type(students.field("1", S.gpa).increment(0.5), float)
+students.field("1", S.tags).append("seeker")
+students.field("1", S.tags).extend(name for name in ("seeker", "captain"))
 assert_type(students.field("1", S.age).compare_and_set(12, 13), bool)
 assert_type(students.field("1", S.name).update(str.title), str)
 assert_type(students.delete("1"), bool)
@@ -121,6 +123,7 @@ async def asynchronous() -> None:
     assert_type([id async for id in people.ids()], list[str])
     assert_type([pair async for pair in people.stream()], list[tuple[str, Student]])
     assert_type(await people.field("1", S.age).increment(), int)
+    await people.field("1", S.tags).append("seeker")
     async with people.edit("1") as draft:
         assert_type(draft, Student)
     async with people.mirror("1") as local:

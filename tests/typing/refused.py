@@ -15,6 +15,8 @@ v: str = s.age  # refused: wrong type, read
 S.agee  # refused: unknown field reference
 students.field("1", S.age).set("x")  # refused: wrong type through a reference
 students.field("1", S.name).increment()  # refused: not a number
+students.field("1", S.tags).append(5)  # refused: not an item of the list
+students.field("1", S.age).append(5)  # refused: not a list
 students.field("1", S.age).compare_and_set("a", 1)  # refused: wrong type
 students.create(Student(age=3), id="1")  # refused: a required field is missing
 m.first_name = 3  # refused: wrong type on an original-style field
