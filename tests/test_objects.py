@@ -947,6 +947,8 @@ def _ready(store: Store) -> None:
     students, ranges = store.objects(Student), store.objects(Range)
     students.put(Student(name="Harry", age=1), id="1")
     students.get_or_create(Student(name="Harry"), id="1")
+    students.field("1", S.tags).append("a")
+    students.field("1", S.tags).set([])
     ranges.put(Range(), id="1")
     ranges.update("1", {"hi": 9})
     students.field("1", S.age).increment(0)
