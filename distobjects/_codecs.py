@@ -36,11 +36,10 @@ from pydantic.fields import FieldInfo
 from pydantic.types import PathType
 from pydantic_core import SchemaSerializer, SchemaValidator, TzInfo
 
+from ._direct import LONGEST_NUMBER, NULL, REPLACEMENT, Long, short_dump, short_load
 from ._roundtrip import Lossy, is_encoded, is_exact, json_shapes, refuse, same, walk
 
 Kind = Literal["text", "bytes", "float", "json"]
-
-NULL = b"null"
 
 # What pydantic changes silently by default, and what of a model's configuration is about the outside, not the store.
 _FAITHFUL = {
@@ -63,8 +62,6 @@ _VALIDATORS = (AfterValidator, BeforeValidator, WrapValidator, PlainValidator, P
 _SERIALIZERS = (PlainSerializer, WrapSerializer)
 # Python reads no longer number, and pydantic neither.
 _LONG_NUMBER = re.compile(rb"[0-9]{4301}")
-# What pydantic writes in place of a lone surrogate in the key of a dict.
-_REPLACEMENT = "\ufffd".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +72,8 @@ class Codec:
         encode: a validated value to bytes; raises `Lossy`.
         encode_again: the same of a value that `revalidate` has returned, which may need fewer checks.
         decode: bytes to a value; raises ValueError, TypeError, ArithmeticError or RecursionError.
+        dump: any value to bytes, validated and encoded in one step; raises anything where one of the two refuses.
+        load: the same as `decode` of the bytes that are written most; raises anything for others, and for None.
         validate: check a value against the type and its constraints alone, without the model's own validators.
         revalidate: the same, into nested models too, which may have been changed since they were made.
         reopen: a validated value to what the validation accepts: another value for Json and the Base64 types.
@@ -88,6 +87,8 @@ class Codec:
     encode: Callable[[Any], bytes]
     encode_again: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
+    dump: Callable[[Any], bytes]
+    load: Callable[[bytes], Any]
     validate: Callable[[Any], Any]
     revalidate: Callable[[Any], Any]
     reopen: Callable[[Any], Any]
@@ -154,20 +155,23 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
         encode_again = guarded if made_anew else encode
         revalidate = _build(_doubting(whole), core_config)[0].validate_python
     _probe(schema, encode, decode)
+    dump = _dumping(encode, validate, reopen) if exact else _dumping(encode, _by_name(validate), reopen)
+    long = Long(inner, core_config, nullable and _holds_none(schema), exact, validator, serializer, dump, encode, decode)
     summable, bounds = _summable(inner)
-    itemwise = inner["type"] == "list" and inner.keys() <= _ITEMWISE
     return Codec(
-        encode,
-        encode_again,
-        decode,
-        validate,
-        revalidate,
-        reopen,
-        kind,
-        summable,
-        bounds,
-        itemwise,
-        secret is not None,
+        encode=encode,
+        encode_again=encode_again,
+        decode=decode,
+        dump=short_dump(long),
+        load=short_load(long),
+        validate=validate,
+        revalidate=revalidate,
+        reopen=reopen,
+        kind=kind,
+        summable=summable,
+        bounds=bounds,
+        itemwise=inner["type"] == "list" and inner.keys() <= _ITEMWISE,
+        secret=secret is not None,
     )
 
 
@@ -294,6 +298,12 @@ def unwrapped(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
+def _holds_none(schema: dict[str, Any]) -> bool:
+    while schema["type"] == "default":
+        schema = schema["schema"]
+    return bool(schema["type"] == "nullable")
+
+
 def _secret(annotation: Any) -> type | None:
     """Return SecretStr or SecretBytes where the annotation is that, or that or None."""
     if get_origin(annotation) is Annotated:
@@ -395,7 +405,8 @@ def _guarded(encode: Encode, decode: Decode) -> Encode:
 
     def encode_guarded(value: Any) -> bytes:
         raw = encode(value)
-        return verified(value) if _LONG_NUMBER.search(raw) or _REPLACEMENT in raw else raw
+        long = len(raw) > LONGEST_NUMBER and _LONG_NUMBER.search(raw)
+        return verified(value) if long or REPLACEMENT in raw else raw
 
     return encode_guarded
 
@@ -425,6 +436,17 @@ def _verified(encode: Encode, decode: Decode) -> Encode:
         return raw
 
     return encode_verified
+
+
+def _dumping(encode: Encode, validate: Callable[[Any], Any], reopen: Callable[[Any], Any]) -> Encode:
+    if reopen is _unchanged:
+        return lambda value: encode(validate(value))
+    return lambda value: encode(validate(reopen(value)))
+
+
+def _by_name(validate: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Validate nested models by the names of their fields, as the model's own validator is asked to."""
+    return functools.partial(validate, by_alias=False, by_name=True)
 
 
 def _probe(schema: dict[str, Any], encode: Encode, decode: Decode) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import call
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
@@ -27,6 +28,7 @@ class StoredField:
 
     Attributes:
         plain: no validator of the model's own looks at it, so its type decides alone whether a value is valid.
+        judged_by_type: the same of an instance as a whole, of which it does not matter what is frozen.
         none_is_absent: None is stored by deleting the field, as the original library's fields have it.
         frozen: what forbids assigning it. Of a whole model, pydantic asks for that in `__setattr__` alone.
     """
@@ -35,6 +37,7 @@ class StoredField:
     info: FieldInfo
     codec: Codec
     plain: bool
+    judged_by_type: bool
     none_is_absent: bool
     frozen: Literal["frozen_instance", "frozen_field"] | None
 
@@ -52,6 +55,9 @@ class Schema:
         fields: what is stored, by name, in the model's order; the identity is not among it.
         identity: reads the id as the model's own `id` field has it; None where the model has no such field.
         cross_field: a write to one field may be refused because of another one, so each is validated whole.
+        dumps: for each field in order, a value of any kind to its bytes; None where a whole instance must be judged by
+            the model itself.
+        loads: for each field in order, its bytes to a value; None where a field that is absent is nothing unusual.
     """
 
     model: type[BaseModel]
@@ -59,6 +65,8 @@ class Schema:
     fields: Mapping[str, StoredField]
     identity: Callable[[str], Any] | None
     cross_field: bool
+    dumps: Sequence[Callable[[Any], bytes | None]] | None
+    loads: Sequence[Callable[[bytes], Any]] | None
 
     @property
     def all_default(self) -> bool:
@@ -107,6 +115,20 @@ class Schema:
             values[name] = self.default(id, name, values) if raw is None else self.decode(id, name, raw)
         return values
 
+    def load(self, id: str, raws: Sequence[bytes | None]) -> dict[str, Any] | None:
+        """Return the values of a whole object, whose fields' bytes are given in their order.
+
+        None where it takes `decode_all` to tell: a field is absent, or its bytes are not those that are usually written.
+        """
+        if self.loads is None:
+            return None
+        values: dict[str, Any] = {} if self.identity is None else {IDENTITY: self.identity_of(id)}
+        try:
+            values.update(zip(self.fields, map(call, self.loads, raws), strict=True))
+        except Exception:  # noqa: BLE001  # whatever it is: `decode_all` meets it again, and tells of it by name
+            return None
+        return values
+
     def default(self, id: str, name: str, others: Mapping[str, Any]) -> Any:
         """Return what an absent field reads as; `others` are the values of the fields before it.
 
@@ -148,7 +170,7 @@ class Schema:
     def snapshot(self, values: dict[str, Any]) -> BaseModel:
         """Return an instance of the model that holds these values, which are valid already."""
         made = self.scratch(values)
-        made.__pydantic_fields_set__.update(values)
+        _set_fields_set(made, {*values})
         if self.model.__pydantic_post_init__:
             made.model_post_init(None)
         return made
@@ -156,10 +178,10 @@ class Schema:
     def scratch(self, values: dict[str, Any]) -> BaseModel:
         """Return a throw-away instance that a failing validator may leave in any state."""
         scratch = self.model.__new__(self.model)
-        object.__setattr__(scratch, "__dict__", values)
-        object.__setattr__(scratch, "__pydantic_fields_set__", set())
-        object.__setattr__(scratch, "__pydantic_extra__", None)
-        object.__setattr__(scratch, "__pydantic_private__", None)
+        _set_dict(scratch, values)
+        _set_fields_set(scratch, set())
+        _set_extra(scratch, None)
+        _set_private(scratch, None)
         return scratch
 
     def check(self, name: str, value: Any) -> Any:
@@ -298,6 +320,27 @@ class Schema:
         """Return the bytes of several validated values."""
         return {name: self.encode(name, value) for name, value in values.items()}
 
+    def encode_instance(self, value: BaseModel) -> list[bytes | None]:
+        """Check a whole instance, as `check_instance` does, and return the bytes of its fields in their order.
+
+        Raises:
+            TypeError: it is no instance of the model, or one of a subclass with fields of its own.
+            ValidationError: the model refuses it, or the bytes would not come back as the same value.
+        """
+        if self.dumps is not None and type(value) is self.model:
+            try:
+                return [*map(call, self.dumps, map(vars(value).__getitem__, self.fields))]
+            except Exception:  # noqa: BLE001  # whatever it is: the long way meets it again, and tells of it by name
+                pass
+        return [*self.encode_all(self.check_instance(value)).values()]
+
+
+# The slots of an instance, past the model's own `__setattr__`: a third faster than object's.
+_set_dict, _set_fields_set, _set_extra, _set_private = (
+    cast(Callable[[BaseModel, Any], None], vars(BaseModel)[slot].__set__)
+    for slot in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
+
 
 def refused(model: str, name: str, value: Any, kind: str, reason: str) -> ValidationError:
     """Make the ValidationError for a value that pydantic admits and the store cannot."""
@@ -367,7 +410,40 @@ def _compile(model: type[BaseModel]) -> Schema:
         raise InvalidModel(model=name, reason="it has no field but its identity, and Redis keeps no empty hash")
     decorated = _decorated_fields(model)
     fields = {each: _compile_field(model, each, info, each in decorated) for each, info in stored.items()}
-    return Schema(model, name, fields, _identity(model), _is_cross_field(model))
+    identity, cross_field = _identity(model), _is_cross_field(model)
+    return Schema(model, name, fields, identity, cross_field, _dumps(model, fields, decorated), _loads(fields))
+
+
+def _dumps(
+    model: type[BaseModel], fields: Mapping[str, StoredField], decorated: frozenset[str]
+) -> Sequence[Callable[[Any], bytes | None]] | None:
+    """Return how each field is dumped, where nothing but the types of the fields judges an instance."""
+    if IDENTITY in model.model_fields or not (
+        _is_bare(model) and all(field.judged_by_type for field in fields.values())
+    ):
+        return None
+    return [_or_absent(field.codec.dump) if field.none_is_absent else field.codec.dump for field in fields.values()]
+
+
+def _or_absent(dump: Callable[[Any], bytes]) -> Callable[[Any], bytes | None]:
+    return lambda value: None if value is None else dump(value)
+
+
+def _loads(fields: Mapping[str, StoredField]) -> Sequence[Callable[[bytes], Any]] | None:
+    return None if any(each.none_is_absent for each in fields.values()) else [each.codec.load for each in fields.values()]
+
+
+def _is_bare(model: type[BaseModel]) -> bool:
+    """Say whether a model does nothing when an instance is made but to validate its fields, and set private ones."""
+    schema: Any = model.__pydantic_core_schema__
+    definitions = schema.get("definitions", [])
+    if schema["type"] == "definitions":
+        schema = schema["schema"]
+    if schema["type"] == "definition-ref":
+        schema = next(each for each in definitions if each["ref"] == schema["schema_ref"])
+    made_by_fields = schema["type"] == "model" and schema["schema"]["type"] == "model-fields"
+    post_init = getattr(model.model_post_init, "__name__", "")
+    return made_by_fields and not schema.get("custom_init") and (not schema.get("post_init") or post_init == "init_private_attributes")
 
 
 def _compile_field(model: type[BaseModel], name: str, info: FieldInfo, decorated: bool) -> StoredField:
@@ -376,8 +452,8 @@ def _compile_field(model: type[BaseModel], name: str, info: FieldInfo, decorated
     except Lossy as error:
         raise InvalidModel(model=model.__name__, field=name, reason=str(error)) from error
     frozen: Any = "frozen_instance" if model.model_config.get("frozen") else "frozen_field" if info.frozen else None
-    plain = not (decorated or frozen or has_validators(info) or _looks_at_the_clock(model, name))
-    return StoredField(name, info, codec, plain, is_original(info), frozen)
+    by_type = not (decorated or has_validators(info) or _looks_at_the_clock(model, name))
+    return StoredField(name, info, codec, by_type and frozen is None, by_type, is_original(info), frozen)
 
 
 def _decorated_fields(model: type[BaseModel]) -> frozenset[str]:
