@@ -114,10 +114,17 @@ def _load(space: Space, id: str) -> Flow[dict[str, bytes]]:
         if not stored:
             raise absent(space, id)
         return {name: stored[raw] for name in names if (raw := name.encode()) in stored}
-    [raws] = yield from ask(reading("HMGET", key, *names), label="load")
-    found = {name: raw for name, raw in zip(names, raws, strict=True) if raw is not None}
+    [reply] = yield Ask((reading("HMGET", key, *names),), "load")
+    return (yield from _found(space, id, reply))
+
+
+def _found(space: Space, id: str, reply: Any) -> Flow[dict[str, bytes]]:
+    """Return what a reply of HMGET has found; ask whether the object is there at all where that is nothing."""
+    if isinstance(reply, Exception):
+        raise reply
+    found = {name: raw for name, raw in zip(space.schema.fields, reply, strict=True) if raw is not None}
     if not found:
-        [there] = yield from ask(reading("EXISTS", key), label="load")
+        [there] = yield from ask(reading("EXISTS", space.key(id)), label="load")
         if not there:
             raise absent(space, id)
     return found
@@ -142,8 +149,19 @@ def _snapshot_values(space: Space, id: str) -> Flow[dict[str, Any]]:
 
 def get(space: Space, id: str) -> Flow[BaseModel]:
     """Return a snapshot of the object, a plain instance of the model. One round trip, as `load`."""
-    values = yield from _snapshot_values(space, id)
+    if is_wide(space):
+        return space.schema.snapshot((yield from _snapshot_values(space, id)))
+    command = Command(("HMGET", space.key(id), *space.schema.fields), repeatable=True)
+    [reply] = yield Ask((command,), "load")
+    # The hot path, without the generators of the others.
+    values = space.schema.load(id, reply) if type(reply) is list else None
+    if values is None:
+        values = yield from guarded(space, id, _decode_found(space, id, reply))
     return space.schema.snapshot(values)
+
+
+def _decode_found(space: Space, id: str, reply: Any) -> Flow[dict[str, Any]]:
+    return space.schema.decode_all(id, (yield from _found(space, id, reply)))
 
 
 def get_or(space: Space, id: str, default: T) -> Flow[BaseModel | T]:
@@ -165,8 +183,12 @@ def exists(space: Space, id: str) -> Flow[bool]:
 
 def encoded(space: Space, value: BaseModel) -> list[Argument]:
     """Return the fields and bytes of a whole value, checked anew: an instance may have been changed since."""
-    raws = space.schema.encode_all(space.schema.check_instance(value))
-    return [part for name, raw in raws.items() if raw is not None for part in (name, raw)]
+    raws = space.schema.encode_instance(value)
+    pairs: list[Any] = [None] * (2 * len(raws))
+    pairs[::2], pairs[1::2] = space.schema.fields, raws
+    if None not in raws:
+        return pairs
+    return [part for name, raw in zip(space.schema.fields, raws, strict=True) if raw is not None for part in (name, raw)]
 
 
 def create(space: Space, id: str, value: BaseModel) -> Flow[None]:

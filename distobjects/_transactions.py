@@ -72,8 +72,8 @@ class Parts:
     def create(self, space: Space, id: str, value: BaseModel) -> None:
         """Take note of a new object. No I/O before the commit."""
         self._refuse_known(space, id)
-        raws = space.schema.encode_all(space.schema.check_instance(value))
-        self._join(Part(space, id, _NEW, None, raws))
+        raws = space.schema.encode_instance(value)
+        self._join(Part(space, id, _NEW, None, dict(zip(space.schema.fields, raws, strict=True))))
 
     def delete(self, space: Space, id: str) -> None:
         """Take note of a deletion; what was read of the object before is compared. No I/O before the commit."""
