@@ -28,7 +28,6 @@ class StoredField:
 
     Attributes:
         plain: no validator of the model's own looks at it, so its type decides alone whether a value is valid.
-        judged_by_type: the same of an instance as a whole, of which it does not matter what is frozen.
         none_is_absent: None is stored by deleting the field, as the original library's fields have it.
         frozen: what forbids assigning it. Of a whole model, pydantic asks for that in `__setattr__` alone.
     """
@@ -37,7 +36,6 @@ class StoredField:
     info: FieldInfo
     codec: Codec
     plain: bool
-    judged_by_type: bool
     none_is_absent: bool
     frozen: Literal["frozen_instance", "frozen_field"] | None
 
@@ -55,9 +53,9 @@ class Schema:
         fields: what is stored, by name, in the model's order; the identity is not among it.
         identity: reads the id as the model's own `id` field has it; None where the model has no such field.
         cross_field: a write to one field may be refused because of another one, so each is validated whole.
-        dumps: for each field in order, a value of any kind to its bytes; None where a whole instance must be judged by
-            the model itself.
-        loads: for each field in order, its bytes to a value; None where a field that is absent is nothing unusual.
+        dumps: by field, any value to its bytes, and at last a check of the identity; None where an instance is judged
+            by more than the types of its fields.
+        loads: by field, bytes to a value; None where it is nothing unusual that a field is absent.
     """
 
     model: type[BaseModel]
@@ -65,8 +63,8 @@ class Schema:
     fields: Mapping[str, StoredField]
     identity: Callable[[str], Any] | None
     cross_field: bool
-    dumps: Sequence[Callable[[Any], bytes | None]] | None
-    loads: Sequence[Callable[[bytes], Any]] | None
+    dumps: Mapping[str, Callable[[Any], Any]] | None
+    loads: Mapping[str, Callable[[bytes], Any]] | None
 
     @property
     def all_default(self) -> bool:
@@ -124,7 +122,7 @@ class Schema:
             return None
         values: dict[str, Any] = {} if self.identity is None else {IDENTITY: self.identity_of(id)}
         try:
-            values.update(zip(self.fields, map(call, self.loads, raws), strict=True))
+            values.update(zip(self.loads, map(call, self.loads.values(), raws), strict=True))
         except Exception:  # noqa: BLE001  # whatever it is: `decode_all` meets it again, and tells of it by name
             return None
         return values
@@ -329,7 +327,8 @@ class Schema:
         """
         if self.dumps is not None and type(value) is self.model:
             try:
-                return [*map(call, self.dumps, map(vars(value).__getitem__, self.fields))]
+                raws = [*map(call, self.dumps.values(), map(vars(value).__getitem__, self.dumps))]
+                return raws[: len(self.fields)]
             except Exception:  # noqa: BLE001  # whatever it is: the long way meets it again, and tells of it by name
                 pass
         return [*self.encode_all(self.check_instance(value)).values()]
@@ -409,28 +408,37 @@ def _compile(model: type[BaseModel]) -> Schema:
     if not stored:
         raise InvalidModel(model=name, reason="it has no field but its identity, and Redis keeps no empty hash")
     decorated = _decorated_fields(model)
-    fields = {each: _compile_field(model, each, info, each in decorated) for each, info in stored.items()}
+    fields = {each: _compile_field(model, each, info, decorated) for each, info in stored.items()}
     identity, cross_field = _identity(model), _is_cross_field(model)
-    return Schema(model, name, fields, identity, cross_field, _dumps(model, fields, decorated), _loads(fields))
+    dumps = _dumps(model, fields, decorated)
+    return Schema(model, name, fields, _identity(model), _is_cross_field(model), dumps, _loads(fields))
 
 
 def _dumps(
     model: type[BaseModel], fields: Mapping[str, StoredField], decorated: frozenset[str]
-) -> Sequence[Callable[[Any], bytes | None]] | None:
-    """Return how each field is dumped, where nothing but the types of the fields judges an instance."""
-    if IDENTITY in model.model_fields or not (
-        _is_bare(model) and all(field.judged_by_type for field in fields.values())
-    ):
+) -> Mapping[str, Callable[[Any], Any]] | None:
+    if not _is_bare(model) or not all(_is_judged_by_type(model, name, decorated) for name in model.model_fields):
         return None
-    return [_or_absent(field.codec.dump) if field.none_is_absent else field.codec.dump for field in fields.values()]
+    dumps: dict[str, Callable[[Any], Any]] = {
+        name: _or_absent(field.codec.dump) if field.none_is_absent else field.codec.dump
+        for name, field in fields.items()
+    }
+    if IDENTITY in model.model_fields:
+        try:
+            dumps[IDENTITY] = compile_codec(model.model_fields[IDENTITY], model.model_config).validate
+        except Lossy:  # it is not stored, so that it may be what cannot be
+            return None
+    return dumps
 
 
 def _or_absent(dump: Callable[[Any], bytes]) -> Callable[[Any], bytes | None]:
     return lambda value: None if value is None else dump(value)
 
 
-def _loads(fields: Mapping[str, StoredField]) -> Sequence[Callable[[bytes], Any]] | None:
-    return None if any(each.none_is_absent for each in fields.values()) else [each.codec.load for each in fields.values()]
+def _loads(fields: Mapping[str, StoredField]) -> Mapping[str, Callable[[bytes], Any]] | None:
+    if any(field.none_is_absent for field in fields.values()):
+        return None
+    return {name: field.codec.load for name, field in fields.items()}
 
 
 def _is_bare(model: type[BaseModel]) -> bool:
@@ -439,21 +447,26 @@ def _is_bare(model: type[BaseModel]) -> bool:
     definitions = schema.get("definitions", [])
     if schema["type"] == "definitions":
         schema = schema["schema"]
-    if schema["type"] == "definition-ref":
+    if schema["type"] == "definition-ref":  # a model that nests itself
         schema = next(each for each in definitions if each["ref"] == schema["schema_ref"])
-    made_by_fields = schema["type"] == "model" and schema["schema"]["type"] == "model-fields"
-    post_init = getattr(model.model_post_init, "__name__", "")
-    return made_by_fields and not schema.get("custom_init") and (not schema.get("post_init") or post_init == "init_private_attributes")
+    if schema["type"] != "model" or schema["schema"]["type"] != "model-fields" or schema.get("custom_init"):
+        return False
+    return not schema.get("post_init") or model.model_post_init.__name__ == "init_private_attributes"
 
 
-def _compile_field(model: type[BaseModel], name: str, info: FieldInfo, decorated: bool) -> StoredField:
+def _compile_field(model: type[BaseModel], name: str, info: FieldInfo, decorated: frozenset[str]) -> StoredField:
     try:
         codec = compile_codec(info, model.model_config)
     except Lossy as error:
         raise InvalidModel(model=model.__name__, field=name, reason=str(error)) from error
     frozen: Any = "frozen_instance" if model.model_config.get("frozen") else "frozen_field" if info.frozen else None
-    by_type = not (decorated or has_validators(info) or _looks_at_the_clock(model, name))
-    return StoredField(name, info, codec, by_type and frozen is None, by_type, is_original(info), frozen)
+    plain = frozen is None and _is_judged_by_type(model, name, decorated)
+    return StoredField(name, info, codec, plain, is_original(info), frozen)
+
+
+def _is_judged_by_type(model: type[BaseModel], name: str, decorated: frozenset[str]) -> bool:
+    validated = name in decorated or has_validators(model.model_fields[name])
+    return not (validated or _looks_at_the_clock(model, name))
 
 
 def _decorated_fields(model: type[BaseModel]) -> frozenset[str]:
