@@ -120,9 +120,9 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
         Lossy: the type cannot be stored so that it comes back the same; the message says why.
     """
     annotation = _annotation(info)
-    schema, core_config, definitions = _core_schema(annotation, info, config)
+    schema, core_config, definitions = _core_schema(annotation, info, config, _known(_FAITHFUL))
     secret = _secret(info.annotation)
-    whole = {"type": "definitions", "schema": schema, "definitions": definitions} if definitions else schema
+    whole = _with(definitions, schema)
     refuse(whole, annotation, secret=secret is not None)
     inner = unwrapped(schema)
     encoded = inner["type"] != "json" and is_encoded(inner)
@@ -132,7 +132,7 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
     nullable = "null" in shapes and not is_original(info)
     # A root model or an enum may hide the null inside of a value, where only JSON keeps it apart from None.
     hides_null = (inner.get("root_model") or inner["type"] == "enum") and "null" in json_shapes(
-        {"type": "definitions", "schema": inner, "definitions": definitions}
+        _with(definitions, inner)
     )
     kind = "json" if hides_null else _kind(inner["schema"] if encoded else inner, shapes, secret)
     validator, serializer = _build(whole, core_config)
@@ -147,16 +147,33 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
         encode = _encode_secret
     if nullable and kind in ("text", "bytes"):
         encode, decode = _escaped(encode, decode)
-    validate = revalidate = validator.validate_python
+    judged, judged_config, judge = whole, core_config, validator
+    if not encoded and any(node["type"] == "bytes" for node in walk(whole)):
+        # Text that stands for bytes is base64 in what is stored, and what the model says in what is assigned.
+        own, judged_config, definitions = _core_schema(annotation, info, config, {})
+        judged = _with(definitions, own)
+        judge = _build(judged, judged_config)[0]
+    validate = revalidate = judge.validate_python
     encode_again = encode
     if not exact:
         made_anew = kind == "json" and not encoded and is_exact(whole, revalidated=True)
         guarded, encode = _guarded(encode, decode), _verified(encode, decode)
         encode_again = guarded if made_anew else encode
-        revalidate = _build(_doubting(whole), core_config)[0].validate_python
+        revalidate = _build(_doubting(judged), judged_config)[0].validate_python
     _probe(schema, encode, decode)
     dump = _dumping(encode, validate, reopen) if exact else _dumping(encode, _by_name(validate), reopen)
-    long = Long(inner, core_config, nullable and _holds_none(schema), exact, validator, serializer, dump, encode, decode)
+    long = Long(
+        node=inner,
+        config=core_config,
+        nullable=nullable and _holds_none(schema),
+        exact=exact,
+        validate=validate,
+        validator=validator,
+        serializer=serializer,
+        dump=dump,
+        encode=encode,
+        decode=decode,
+    )
     summable, bounds = _summable(inner)
     return Codec(
         encode=encode,
@@ -212,18 +229,26 @@ def _annotation(info: FieldInfo) -> Any:
     return annotation
 
 
+def _with(definitions: list[dict[str, Any]], schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "definitions", "schema": schema, "definitions": definitions} if definitions else schema
+
+
 def _core_schema(
-    annotation: Any, info: FieldInfo, config: ConfigDict
+    annotation: Any, info: FieldInfo, config: ConfigDict, faithful: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Any, list[dict[str, Any]]]:
-    """Return pydantic's own schema of the field, read off a bare model: same configuration, no decorators."""
+    """Return pydantic's own schema of the field, read off a bare model: same configuration, no decorators.
+
+    Args:
+        faithful: what is to hold in nested models too, whatever they are configured to.
+    """
     inward = {name: value for name, value in config.items() if name not in _OUTWARD}
-    settings = cast(ConfigDict, {**inward, **_known(_FAITHFUL), "protected_namespaces": ()})
+    settings = cast(ConfigDict, {**inward, **faithful, "protected_namespaces": ()})
     definition = Field(discriminator=info.discriminator) if info.discriminator is not None else Field()
     try:
         bare = create_model("Bare", __config__=settings, value=(annotation, definition))
     except PydanticSchemaGenerationError as error:
         raise Lossy(f"pydantic has no schema for {info.annotation!r}") from error
-    schema: Any = _faithful(bare.__pydantic_core_schema__)
+    schema: Any = _faithful(bare.__pydantic_core_schema__, faithful)
     definitions: list[dict[str, Any]] = []
     if schema["type"] == "definitions":
         definitions, schema = schema["definitions"], schema["schema"]
@@ -255,17 +280,17 @@ def _known(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name in ConfigDict.__annotations__}
 
 
-def _faithful(node: Any) -> Any:
+def _faithful(node: Any, settings: Mapping[str, Any]) -> Any:
     """Copy a core schema so that nested models keep bytes, inf and nan too, and no constraint depends on the clock."""
     if isinstance(node, dict):
         tree = cast(dict[str, Any], node)
-        copy = {name: value if name == "metadata" else _faithful(value) for name, value in tree.items()}
+        copy = {name: value if name == "metadata" else _faithful(value, settings) for name, value in tree.items()}
         if copy.get("type") in ("model", "dataclass", "typed-dict"):
-            copy["config"] = {**(copy.get("config") or {}), **_known(_FAITHFUL)}
+            copy["config"] = {**(copy.get("config") or {}), **settings}
         copy.pop("now_op", None)  # a date that was in the future when it was written stays readable
         return copy
     if isinstance(node, (list, tuple)):
-        items = [_faithful(item) for item in cast(list[Any], node)]
+        items = [_faithful(item, settings) for item in cast(list[Any], node)]
         return items if isinstance(node, list) else tuple(items)
     return node
 

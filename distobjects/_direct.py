@@ -44,8 +44,9 @@ class Long(NamedTuple):
         config: the core configuration.
         nullable: None is stored as `null`.
         exact: values that are valid come back the same, so that none needs a check of its own.
-        dump: any value to the bytes that it is stored as, once it is validated.
-        encode, decode: of the codec.
+        validator, serializer: of what is stored.
+        validate, encode, decode: of the codec.
+        dump: any value to bytes, validated and encoded.
     """
 
     node: Mapping[str, Any]
@@ -54,6 +55,7 @@ class Long(NamedTuple):
     exact: bool
     validator: SchemaValidator
     serializer: SchemaSerializer
+    validate: Callable[[Any], Any]
     dump: Dump
     encode: Dump
     decode: Load
@@ -190,7 +192,7 @@ def _dump_member(long: Long) -> Dump:
 
 
 def _dump_json(long: Long) -> Dump:
-    otherwise, validate, to_json = long.dump, long.validator.validate_python, long.serializer.to_json
+    otherwise, validate, to_json = long.dump, long.validate, long.serializer.to_json
 
     def dump(value: Any) -> bytes:
         raw = to_json(validate(value))

@@ -836,6 +836,18 @@ def test_a_rule_between_fields_holds_for_every_write(db: RedisBackend) -> None:
     assert objects.get("1") == Span(low=20, high=30)
 
 
+def test_text_that_is_assigned_for_bytes_is_read_as_the_model_reads_it(db: RedisBackend) -> None:
+    class Photo(BaseModel):
+        data: bytes = b""
+        more: list[bytes] = []
+
+    photo = db.objects(Photo).create(Photo(), id="1")
+    photo.data = "aGk="  # type: ignore[assignment]  # converted, as anywhere
+    photo.more = ["aGk="]  # type: ignore[list-item]  # the same
+    assert photo.data == b"aGk="
+    assert photo.more == [b"aGk="]
+
+
 # ---- instances that were changed
 
 
