@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from ._flow import Argument, Command, Flow, NoScript, ask
+from ._flow import Argument, Ask, Command, Flow, NoScript
 
 
 class Script:
@@ -23,10 +23,11 @@ class Script:
 
     def on(self, keys: Sequence[str], *args: Argument) -> Flow[Any]:
         """Run it on several keys, which a Cluster must have in one slot."""
-        try:
-            [reply] = yield from ask(Command(("EVALSHA", self.sha, len(keys), *keys, *args)), label="script")
-        except NoScript:
-            [reply] = yield from ask(Command(("EVAL", self.source, len(keys), *keys, *args)), label="script")
+        [reply] = yield Ask((Command(("EVALSHA", self.sha, len(keys), *keys, *args)),), "script")
+        if isinstance(reply, NoScript):
+            [reply] = yield Ask((Command(("EVAL", self.source, len(keys), *keys, *args)),), "script")
+        if isinstance(reply, Exception):
+            raise reply
         return reply
 
 

@@ -28,6 +28,9 @@ _GLOB = re.compile(r"[\\*?\[\]^]")
 _NAME = re.compile(r"(?!~)[^:{}*?\[\]\\^\x00-\x1f\x7f\ud800-\udfff]+")  # `~` begins the name of a sub-key
 _TAG = re.compile(r"[^{}]*(\{[^{}]+\})?[^{}]*")
 
+# The version and the variant of a UUIDv7, and where they are.
+_UUID_MASK, _UUID_MARK = 0xF << 76 | 0x3 << 62, 0x7 << 76 | 0x2 << 62
+
 Id = str | int | UUID
 
 
@@ -59,8 +62,8 @@ def new_id() -> str:
     """Return a fresh id: a UUIDv7 (RFC 9562, section 5.7), which sorts by its time of creation (milliseconds)."""
     stamp = time.time_ns() // 1_000_000
     bits = (stamp << 80) | secrets.randbits(80)
-    bits = (bits & ~(0xF << 76)) | (0x7 << 76)
-    return str(UUID(int=(bits & ~(0x3 << 62)) | (0x2 << 62)))
+    digits = f"{(bits & ~_UUID_MASK) | _UUID_MARK:032x}"  # UUID spells them at twice the cost
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class Dialect:
