@@ -154,7 +154,7 @@ def get(space: Space, id: str) -> Flow[BaseModel]:
     command = Command(("HMGET", space.key(id), *space.schema.fields), repeatable=True)
     [reply] = yield Ask((command,), "load")
     # The hot path, without the generators of the others.
-    values = space.schema.load(id, reply) if type(reply) is list else None
+    values = space.schema.rows.load(id, reply) if type(reply) is list else None
     if values is None:
         values = yield from guarded(space, id, _decode_found(space, id, reply))
     return space.schema.snapshot(values)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from operator import call
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
@@ -16,6 +15,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticSeriali
 
 from ._codecs import Codec, compile_codec, has_validators, is_original
 from ._roundtrip import Lossy, walk
+from ._rows import Row, Rows, instance
 from ._space import canonical
 from .errors import CorruptData, FieldUnset, InvalidModel, UnknownField
 
@@ -53,9 +53,7 @@ class Schema:
         fields: what is stored, by name, in the model's order; the identity is not among it.
         identity: reads the id as the model's own `id` field has it; None where the model has no such field.
         cross_field: a write to one field may be refused because of another one, so each is validated whole.
-        dumps: by field, any value to its bytes, and at last a check of the identity; None where an instance is judged
-            by more than the types of its fields.
-        loads: by field, bytes to a value; None where it is nothing unusual that a field is absent.
+        rows: the short ways of whole objects.
     """
 
     model: type[BaseModel]
@@ -63,8 +61,7 @@ class Schema:
     fields: Mapping[str, StoredField]
     identity: Callable[[str], Any] | None
     cross_field: bool
-    dumps: Mapping[str, Callable[[Any], Any]] | None
-    loads: Mapping[str, Callable[[bytes], Any]] | None
+    rows: Rows
 
     @property
     def all_default(self) -> bool:
@@ -113,20 +110,6 @@ class Schema:
             values[name] = self.default(id, name, values) if raw is None else self.decode(id, name, raw)
         return values
 
-    def load(self, id: str, raws: Sequence[bytes | None]) -> dict[str, Any] | None:
-        """Return the values of a whole object, whose fields' bytes are given in their order.
-
-        None where it takes `decode_all` to tell: a field is absent, or its bytes are not those that are usually written.
-        """
-        if self.loads is None:
-            return None
-        values: dict[str, Any] = {} if self.identity is None else {IDENTITY: self.identity_of(id)}
-        try:
-            values.update(zip(self.loads, map(call, self.loads.values(), raws), strict=True))
-        except Exception:  # noqa: BLE001  # whatever it is: `decode_all` meets it again, and tells of it by name
-            return None
-        return values
-
     def default(self, id: str, name: str, others: Mapping[str, Any]) -> Any:
         """Return what an absent field reads as; `others` are the values of the fields before it.
 
@@ -167,20 +150,11 @@ class Schema:
 
     def snapshot(self, values: dict[str, Any]) -> BaseModel:
         """Return an instance of the model that holds these values, which are valid already."""
-        made = self.scratch(values)
-        _set_fields_set(made, {*values})
-        if self.model.__pydantic_post_init__:
-            made.model_post_init(None)
-        return made
+        return self.rows.snapshot(values)
 
     def scratch(self, values: dict[str, Any]) -> BaseModel:
         """Return a throw-away instance that a failing validator may leave in any state."""
-        scratch = self.model.__new__(self.model)
-        _set_dict(scratch, values)
-        _set_fields_set(scratch, set())
-        _set_extra(scratch, None)
-        _set_private(scratch, None)
-        return scratch
+        return instance(self.model, values, set())
 
     def check(self, name: str, value: Any) -> Any:
         """Validate one value through the model; return what the model makes of it.
@@ -318,27 +292,15 @@ class Schema:
         """Return the bytes of several validated values."""
         return {name: self.encode(name, value) for name, value in values.items()}
 
-    def encode_instance(self, value: BaseModel) -> list[bytes | None]:
+    def encode_instance(self, value: BaseModel) -> Row:
         """Check a whole instance, as `check_instance` does, and return the bytes of its fields in their order.
 
         Raises:
             TypeError: it is no instance of the model, or one of a subclass with fields of its own.
             ValidationError: the model refuses it, or the bytes would not come back as the same value.
         """
-        if self.dumps is not None and type(value) is self.model:
-            try:
-                raws = [*map(call, self.dumps.values(), map(vars(value).__getitem__, self.dumps))]
-                return raws[: len(self.fields)]
-            except Exception:  # noqa: BLE001  # whatever it is: the long way meets it again, and tells of it by name
-                pass
-        return [*self.encode_all(self.check_instance(value)).values()]
-
-
-# The slots of an instance, past the model's own `__setattr__`: a third faster than object's.
-_set_dict, _set_fields_set, _set_extra, _set_private = (
-    cast(Callable[[BaseModel, Any], None], vars(BaseModel)[slot].__set__)
-    for slot in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
-)
+        row = self.rows.dump(value)
+        return [*self.encode_all(self.check_instance(value)).values()] if row is None else row
 
 
 def refused(model: str, name: str, value: Any, kind: str, reason: str) -> ValidationError:
@@ -410,8 +372,9 @@ def _compile(model: type[BaseModel]) -> Schema:
     decorated = _decorated_fields(model)
     fields = {each: _compile_field(model, each, info, decorated) for each, info in stored.items()}
     identity, cross_field = _identity(model), _is_cross_field(model)
-    dumps = _dumps(model, fields, decorated)
-    return Schema(model, name, fields, _identity(model), _is_cross_field(model), dumps, _loads(fields))
+    identity = _identity(model)
+    rows = Rows(model, _dumps(model, fields, decorated), _loads(fields), identity and (IDENTITY, identity))
+    return Schema(model, name, fields, identity, _is_cross_field(model), rows)
 
 
 def _dumps(

@@ -302,22 +302,22 @@ def test_all_that_is_wrong_with_an_instance_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("model", [Stamped, Cold])
 def test_a_plain_model_takes_the_short_way(model: type[BaseModel]) -> None:
-    assert compile_schema(model).dumps is not None
+    assert compile_schema(model).rows.dumps is not None
 
 
 @pytest.mark.parametrize("model", [Totalled, Doubled, Even, EvenId, Ordered])
 def test_a_model_that_does_more_takes_the_long_way(model: type[BaseModel]) -> None:
-    assert compile_schema(model).dumps is None
+    assert compile_schema(model).rows.dumps is None
 
 
 def test_a_whole_object_is_loaded_as_it_is_decoded() -> None:
     schema = compile_schema(Stamped)
     raws = schema.encode_instance(Stamped(name="a", seen=datetime.now(UTC), tags=["x"]))
-    values = schema.load("1", raws)
+    values = schema.rows.load("1", raws)
     assert values == schema.decode_all("1", dict(zip(schema.fields, raws, strict=True)))
     assert [*(values or ())] == ["id", "name", "age", "seen", "tags"]
 
 
 @pytest.mark.parametrize("raws", [[None, b"1", b"null", b"[]"], [b"a", b"x", b"null", b"[]"], [b"a"], []])
 def test_what_is_not_plainly_there_is_left_to_the_long_way(raws: list[bytes | None]) -> None:
-    assert compile_schema(Stamped).load("1", raws) is None
+    assert compile_schema(Stamped).rows.load("1", raws) is None
