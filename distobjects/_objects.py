@@ -144,7 +144,8 @@ def pairs(reply: Any) -> dict[bytes, bytes]:
 
 def _snapshot_values(space: Space, id: str) -> Flow[dict[str, Any]]:
     stored = yield from load(space, id)
-    return space.schema.decode_all(id, stored)
+    values = space.schema.load(id, [*map(stored.get, space.schema.fields)])
+    return space.schema.decode_all(id, stored) if values is None else values
 
 
 def get(space: Space, id: str) -> Flow[BaseModel]:
@@ -154,7 +155,7 @@ def get(space: Space, id: str) -> Flow[BaseModel]:
     command = Command(("HMGET", space.key(id), *space.schema.fields), repeatable=True)
     [reply] = yield Ask((command,), "load")
     # The hot path, without the generators of the others.
-    values = space.schema.rows.load(id, reply) if type(reply) is list else None
+    values = None if isinstance(reply, Exception) else space.schema.load(id, reply)
     if values is None:
         values = yield from guarded(space, id, _decode_found(space, id, reply))
     return space.schema.snapshot(values)
@@ -188,7 +189,9 @@ def encoded(space: Space, value: BaseModel) -> list[Argument]:
     pairs[::2], pairs[1::2] = space.schema.fields, raws
     if None not in raws:
         return pairs
-    return [part for name, raw in zip(space.schema.fields, raws, strict=True) if raw is not None for part in (name, raw)]
+    return [
+        part for name, raw in zip(space.schema.fields, raws, strict=True) if raw is not None for part in (name, raw)
+    ]
 
 
 def create(space: Space, id: str, value: BaseModel) -> Flow[None]:

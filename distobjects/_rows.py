@@ -5,14 +5,16 @@ Where anything is not as it usually is, the answer is None, and the schema goes 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import call, itemgetter
 from typing import Any, cast
 
 from pydantic import BaseModel
 
 Row = Sequence[bytes | None]
+
+_call = cast(Callable[[Callable[[Any], Any], Any], Any], operator.call)
 
 # The slots of an instance, past the model's own `__setattr__`: half of the cost of object's.
 _set_values, _set_fields_set, _set_extra, _set_private = (
@@ -52,7 +54,7 @@ class Rows:
         if self.dumps is None or type(value) is not self.model:
             return None
         try:
-            raws = [*map(call, self.dumps.values(), map(vars(value).__getitem__, self.dumps))]
+            raws = [*map(_call, self.dumps.values(), map(vars(value).__getitem__, self.dumps))]
         except Exception:  # noqa: BLE001  # whatever it is: the long way meets it again, and tells of it by name
             return None
         if self.identity is not None:
@@ -65,7 +67,7 @@ class Rows:
             return None
         held = [*map(vars, values)]
         try:
-            columns = [[*map(dump, map(itemgetter(name), held))] for name, dump in self.dumps.items()]
+            columns = [[*map(dump, map(operator.itemgetter(name), held))] for name, dump in self.dumps.items()]
         except Exception:  # noqa: BLE001  # as above
             return None
         if self.identity is not None:
@@ -78,7 +80,7 @@ class Rows:
             return None
         try:
             values = {} if self.identity is None else {self.identity[0]: self.identity[1](id)}
-            values.update(zip(self.loads, map(call, self.loads.values(), cast(Any, row)), strict=True))
+            values.update(zip(self.loads, map(_call, self.loads.values(), cast(Any, row)), strict=True))
         except Exception:  # noqa: BLE001  # as above
             return None
         return values

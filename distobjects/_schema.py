@@ -110,6 +110,10 @@ class Schema:
             values[name] = self.default(id, name, values) if raw is None else self.decode(id, name, raw)
         return values
 
+    def load(self, id: str, row: Row) -> dict[str, Any] | None:
+        """Return the values of a whole object by the short way; None where it takes `decode_all` to tell them."""
+        return self.rows.load(id, row)
+
     def default(self, id: str, name: str, others: Mapping[str, Any]) -> Any:
         """Return what an absent field reads as; `others` are the values of the fields before it.
 
@@ -371,7 +375,6 @@ def _compile(model: type[BaseModel]) -> Schema:
         raise InvalidModel(model=name, reason="it has no field but its identity, and Redis keeps no empty hash")
     decorated = _decorated_fields(model)
     fields = {each: _compile_field(model, each, info, decorated) for each, info in stored.items()}
-    identity, cross_field = _identity(model), _is_cross_field(model)
     identity = _identity(model)
     rows = Rows(model, _dumps(model, fields, decorated), _loads(fields), identity and (IDENTITY, identity))
     return Schema(model, name, fields, identity, _is_cross_field(model), rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
@@ -91,19 +90,49 @@ ODD_VALUES: list[Any] = [
     *(None, True, False, 0, 1, 5, -1, 2**63, -(2**63) - 1, 2**70, 10**5000, Count(3), mark(3, Origin(None, "x"))),
     *(0.0, -0.0, 1.0, 2.5, 1e300, float("inf"), float("nan"), Ratio(0.5), mark(2.5, Origin(None, "x"))),
     *(Decimal("1"), Decimal("1E+5"), Decimal("-0.0"), Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity")),
-    *("", "a", "null", "\\", "\\null", " a ", "A", "abcde", "1", "true", "\ud800", "ü\x00", Shouting("abc"), "b" * 5000),
+    *(
+        "",
+        "a",
+        "null",
+        "\\",
+        "\\null",
+        " a ",
+        "A",
+        "abcde",
+        "1",
+        "true",
+        "\ud800",
+        "ü\x00",
+        Shouting("abc"),
+        "b" * 5000,
+    ),
     *(b"", b"a", b"null", b"\\x", b"\xff", bytearray(b"a")),
     *(*Colour, *Level, *Size, *Mixed, *Unknown),
     *(date(1, 1, 1), date(2026, 2, 3), Today(2026, 2, 3), time(1, 2), timedelta(-1), timedelta(days=3, microseconds=7)),
     *(datetime(1, 1, 1), datetime(2026, 2, 3, 4, 5, 6, 7, UTC), datetime(2026, 2, 3, tzinfo=TzInfo(3600))),
-    *(datetime(2026, 2, 3, tzinfo=timezone(timedelta(seconds=30))), datetime(2026, 8, 3, tzinfo=ZoneInfo("Europe/Rome"))),
+    *(
+        datetime(2026, 2, 3, tzinfo=timezone(timedelta(seconds=30))),
+        datetime(2026, 8, 3, tzinfo=ZoneInfo("Europe/Rome")),
+    ),
     *(datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Rome"), fold=1), "2026-02-03T04:05:06Z", "P1D", 86400),
-    *(UUID(int=7), str(UUID(int=7)), UUID(int=7).bytes, [], [1, 2, 3], ["1"], [None], (1,), {1, 2}, {"a": 1}, {"\ud800": 1}),
+    *(
+        UUID(int=7),
+        str(UUID(int=7)),
+        UUID(int=7).bytes,
+        [],
+        [1, 2, 3],
+        ["1"],
+        [None],
+        (1,),
+        {1, 2},
+        {"a": 1},
+        {"\ud800": 1},
+    ),
     *(["3" * 5000], [10**5000], {"a\ufffd": 1}, Home(Street="x"), {"street": "x"}, {"Street": "x"}, object()),
 ]
 ODD_BYTES: list[bytes] = [
     *(b"", b" ", b"null", b"\\", b"\\null", b"\\\\", b"\\x", b"\xff", b'"a"', b"a", b"[]", b"[1]", b"{}", b'{"a":1}'),
-    *(b"1", b"01", b" 1", b"1 ", b"+1", b"-1", b"1_0", b"1.0", b"1.5", b"1e3", b"9" * 4400, b"12", "١".encode()),
+    *(b"1", b"01", b" 1", b"1 ", b"+1", b"-1", b"1_0", b"1.0", b"1.5", b"1e3", b"9" * 4400, b"12", b"\xd9\xa1"),
     *(b"true", b"True", b"false ", b"inf", b"-inf", b"nan", b"NaN", b"Infinity", b"-0.0", b"sNaN", b"red", b"low"),
     *(b"2026-02-03", b"2026-02-03T04:05:06Z", b"2026-02-03 04:05", b"2026-02-03T04:05:06.1234567+01:00", b"1700000000"),
     *(b"P1D", b"PT3S", b"-P1DT2H", b"1 00:00:00", b"00:00:07", b"3.5", UUID(int=7).bytes, str(UUID(int=7)).encode()),
@@ -117,7 +146,7 @@ def schema_of(annotation: Any, **config: Any) -> Schema:
 def result(step: Any, *given: Any) -> Any:
     try:
         return step(*given)
-    except Exception:
+    except Exception:  # noqa: BLE001  # any of them refuses
         return REFUSED
 
 
@@ -313,11 +342,11 @@ def test_a_model_that_does_more_takes_the_long_way(model: type[BaseModel]) -> No
 def test_a_whole_object_is_loaded_as_it_is_decoded() -> None:
     schema = compile_schema(Stamped)
     raws = schema.encode_instance(Stamped(name="a", seen=datetime.now(UTC), tags=["x"]))
-    values = schema.rows.load("1", raws)
+    values = schema.load("1", raws)
     assert values == schema.decode_all("1", dict(zip(schema.fields, raws, strict=True)))
     assert [*(values or ())] == ["id", "name", "age", "seen", "tags"]
 
 
 @pytest.mark.parametrize("raws", [[None, b"1", b"null", b"[]"], [b"a", b"x", b"null", b"[]"], [b"a"], []])
 def test_what_is_not_plainly_there_is_left_to_the_long_way(raws: list[bytes | None]) -> None:
-    assert compile_schema(Stamped).rows.load("1", raws) is None
+    assert compile_schema(Stamped).load("1", raws) is None
