@@ -57,6 +57,7 @@ class Bag(BaseModel):
     items: list[Item] = []
     maybe: list[int] | None = None
     pairs: list[tuple[int, list[str]]] = []
+    mixed: list[Any] = []
     count: int = 3
 
 
@@ -283,6 +284,9 @@ def test_who_shows_the_list_says_how_it_begins_and_is_told_what_came_behind_it()
     assert asked(advance(flow)) == (*SCRIPT, b'=["a"', 4)
     assert advance(flow, [[1, b',"b" , "c"']]) == Done(Changed(b'["a","b" , "c","x"]', ["a", "b", "c", "x"]))
     assert known == (b'["a"]', ["a"])
+    flow = extending("x", known=Changed(b"[ ]", []))
+    assert asked(advance(flow)) == (*SCRIPT, b"=[ ", 2)
+    assert advance(flow, [[1, b""]]) == Done(Changed(b'[ "x"]', ["x"]))
     flow = extending("x", known=Changed(None, ["a"]))
     assert asked(advance(flow)) == (*SCRIPT, b"=", 0)
     assert advance(flow, [[6, b'["q", "x"]']]) == Done(Changed(b'["q", "x"]', ["q", "x"]))
@@ -546,6 +550,13 @@ def test_items_are_stored_as_plain_values(live: Store, bag: Any) -> None:
         items=[Item(name="i")] * 2,
     )
     assert type(now(live).nums[0]) is int
+
+
+def test_a_copy_that_is_appended_to_another_list_is_a_value_there(live: Store, bag: Any) -> None:
+    held = bag.mixed
+    held.append(bag.tags)
+    held[0].append("z")
+    assert (now(live).mixed, now(live).tags) == ([["a", "z"]], ["a"])
 
 
 def test_an_operator_s_echo_writes_nothing_once(live: Store, bag: Any) -> None:
