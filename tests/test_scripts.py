@@ -199,7 +199,7 @@ def restricted(store: Store, commands: list[str]) -> Iterator[Store]:
     """Database 1 of a store, with a user who may run these commands on keys of `app:`, and nothing else."""
     assert store.server is not None
     known = [name for name in commands if name != OPTIONAL or store.server.kind == "valkey"]
-    rights = [*(f"+{name}" for name in known), "~app:*", "~{app:*", "resetchannels", "&__redis__:invalidate"]
+    rights = [*(f"+{name}" for name in known), "~app:*", "~{app:*", "resetchannels", "&__redis__:invalidate*"]
     store.raw.execute_command("ACL SETUSER", "app", "reset", "on", ">password", *rights)
     url = f"redis://app:password@127.0.0.1:{store.server.port}/1"
     backend: Any = (connect_async if store.asynchronous else connect)(url, prefix="app:")
