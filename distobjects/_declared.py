@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from ._binding import Backend, Binding
 from ._live_fields import LiveField
+from ._near_fields import NearField
 from ._schema import compile_schema
 from .errors import InvalidModel
 from .fields import Marker
@@ -54,6 +55,10 @@ def declare(cls: type, taken: frozenset[str]) -> Binding | None:
     schema = compile_schema(model)
     key_space = getattr(vars(cls).get("Meta"), "key_space", None) or cls.__name__
     space = backend.space(schema, key_space)
+    if (nearby := backend._nearby(space)) is not None:
+        for name in schema.fields:  # inherited ones too: what is near is kept by space
+            if isinstance(inspect.getattr_static(cls, name), (LiveField, NearField)):
+                type.__setattr__(cls, name, NearField(name, nearby))
     return Binding(backend, space, creating=schema.all_default)
 
 

@@ -20,6 +20,7 @@ from distobjects import (
     AccessDenied,
     AsyncRedisBackend,
     DistObjectsError,
+    DObject,
     F,
     Near,
     NotFound,
@@ -29,6 +30,7 @@ from distobjects import (
     connect_async,
 )
 from distobjects import _near_links as near_links
+from distobjects.fields import TextField
 from tests.fix_faults import faulty
 from tests.fix_servers import Server, poll, running
 from tests.fix_stores import FACES, Store
@@ -516,3 +518,66 @@ def test_the_next_attempt_to_connect_is_counted_from_the_end_of_the_last(server:
         finally:
             silent.shutdown(socket.SHUT_RDWR)
             thread.join()
+
+
+# ---- the class form
+
+
+@pytest.fixture
+def declared(server: Server) -> Iterator[tuple[type[Any], type[Any]]]:
+    """A class with a near cache, and one that inherits its field and backend."""
+    server.flush()
+    with connect(server.url, near=Near()) as db:
+
+        class Pupil(DObject):
+            class Meta:
+                backend = db
+
+            first_name = TextField()
+            age: int = 0
+
+        class Prefect(Pupil):
+            badge: str = "P"
+
+            @property
+            def shout(self) -> str:
+                return f"{self.first_name}!"
+
+        yield Pupil, Prefect
+
+
+def _trips(cls: type[Any]) -> int:
+    trips: int = cls._binding.backend._runner.trips
+    return trips
+
+
+def test_the_class_form_reads_from_memory_too(declared: tuple[type[Any], type[Any]], server: Server) -> None:
+    pupil = declared[0]("1")
+    pupil.first_name = "Harry"
+    assert (pupil.first_name, pupil.age) == ("Harry", 0)
+    before = _trips(declared[0])
+    assert [(pupil.first_name, pupil.age) for _ in range(20)] == [("Harry", 0)] * 20
+    assert _trips(declared[0]) == before
+    pupil.age += 1
+    assert pupil.age == 1
+    with server.client() as raw:
+        raw.hset("Pupil:1", "age", 5)
+    poll(lambda: pupil.age == 5)
+
+
+def test_a_subclass_keeps_its_own_objects_near(declared: tuple[type[Any], type[Any]]) -> None:
+    pupil, prefect = (cls("1") for cls in declared)
+    pupil.first_name, prefect.first_name = "Harry", "Percy"
+    assert (pupil.first_name, prefect.first_name, prefect.badge, prefect.shout) == ("Harry", "Percy", "P", "Percy!")
+    before = _trips(declared[0])
+    assert (pupil.first_name, prefect.first_name, prefect.badge, prefect.shout) == ("Harry", "Percy", "P", "Percy!")
+    assert _trips(declared[0]) == before
+
+
+def test_an_absent_object_of_the_class_form_still_reads_as_its_defaults(
+    declared: tuple[type[Any], type[Any]],
+) -> None:
+    pupil = declared[0]("absent")
+    assert (pupil.first_name, pupil.age) == (None, 0)
+    with pytest.raises(AttributeError):
+        pupil.aeg = 1
