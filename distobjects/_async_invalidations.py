@@ -154,14 +154,11 @@ class AsyncReader:
     async def redirect(self, listener_id: int, proof: bytes) -> None:
         """Let the server tell a listener what changes of all that is read from now on; see `Reader.redirect`."""
         connection = self._connection
-        try:
-            await connection.send_command("PUBSUB", "NUMSUB", proof)
-            if (await connection.read_response())[1] != 1:
-                raise ConnectionResetError("the listening connection goes to another server")
-            await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", listener_id)
-            await connection.read_response()
-        except self._failures as error:
-            raise failure(error, self._where) from error
+        await connection.send_command("PUBSUB", "NUMSUB", proof)
+        if (await connection.read_response())[1] != 1:
+            raise ConnectionResetError("the listening connection goes to another server")
+        await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", listener_id)
+        await connection.read_response()
 
     def fileno(self) -> int:
         """Return the socket's file descriptor."""

@@ -59,8 +59,9 @@ class Listener:
         self._socket: socket.socket = connection._sock
         proof = token()
         self._socket.sendall(begin(proof) if beside else begin())
-        while not self._heard(self._socket.recv(_CHUNK)).pongs:
-            pass
+        pongs = 0
+        while not pongs:
+            pongs = self._heard(self._socket.recv(_CHUNK)).pongs
         if beside:
             beside.redirect(self.id, proof)
             self._socket.sendall(leave(proof))
@@ -163,16 +164,13 @@ class Reader:
             proof: a channel that the listener alone has subscribed to; only its own server knows of that.
 
         Raises:
-            StoreUnavailable: the listener is connected to another server.
+            ConnectionResetError: the listener is connected to another server; it translates what this raises.
         """
-        try:
-            self._connection.send_command("PUBSUB", "NUMSUB", proof)
-            if self._connection.read_response()[1] != 1:
-                raise ConnectionResetError("the listening connection goes to another server")
-            self._connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", listener_id)
-            self._connection.read_response()
-        except self._failures as error:
-            raise failure(error, self._where) from error
+        self._connection.send_command("PUBSUB", "NUMSUB", proof)
+        if self._connection.read_response()[1] != 1:
+            raise ConnectionResetError("the listening connection goes to another server")
+        self._connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", listener_id)
+        self._connection.read_response()
 
     def fileno(self) -> int:
         """Return the socket's file descriptor: readable when a PING is answered, or the connection is lost."""

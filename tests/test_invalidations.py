@@ -4,16 +4,77 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from distobjects import StoreUnavailable, _async_invalidations, _invalidations
+from distobjects import AccessDenied, StoreUnavailable
+from distobjects._async_invalidations import AsyncReader, open_async_listener
+from distobjects._flow import Ask, Command
+from distobjects._invalidations import Reader, open_listener
 from distobjects._redis import open_async_client, open_client
-from tests.fix_faults import faulty
-from tests.fix_servers import Server, running
+from tests.fix_faults import Fault, Proxy, faulty
+from tests.fix_servers import Server, free_port, poll, running
 from tests.fix_stores import FACES
+
+_READ = Ask([Command(args=("PTTL", "Thing:1"), repeatable=True)])
+
+
+@contextmanager
+def _interrupted(proxy: Proxy) -> Iterator[None]:
+    """Interrupt the main thread as soon as the proxy holds a reply."""
+
+    def interrupt() -> None:
+        poll(lambda: proxy.fired)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        yield
+    thread.join()
+    proxy.release()
+
+
+@dataclass
+class Opener:
+    """Opens what hears, of either colour, and runs it."""
+
+    face: str
+    loop: asyncio.Runner
+
+    def run(self, made: Any) -> Any:
+        return self.loop.run(made) if asyncio.iscoroutine(made) else made
+
+    def reader(self, url: str) -> Any:
+        if self.face == "sync":
+            return Reader(open_client(url, connect_seconds=1, operation_seconds=5))
+        reader = AsyncReader(open_async_client(url, connect_seconds=1, operation_seconds=5))
+        self.run(reader.begin())
+        return reader
+
+    def listener(self, url: str, prefix: bytes | None = None, beside: Any = None) -> Any:
+        if self.face == "sync":
+            return open_listener(open_client(url, connect_seconds=1, operation_seconds=5), prefix, beside=beside)
+        client = open_async_client(url, connect_seconds=1, operation_seconds=5)
+        return self.run(open_async_listener(client, prefix, beside=beside))
+
+    def drained(self, listener: Any) -> Any:
+        """Let the loop take in what has arrived, and return it."""
+        self.run(asyncio.sleep(0))
+        return listener.drain()
+
+
+@pytest.fixture(params=FACES)
+def opener(request: pytest.FixtureRequest) -> Iterator[Opener]:
+    with asyncio.Runner() as loop:
+        yield Opener(request.param, loop)
 
 
 class Balanced:
@@ -27,34 +88,123 @@ class Balanced:
         return next(self._ports)
 
 
-async def _made(face: str, made: Any) -> Any:
-    return await made if isinstance(made, Awaitable) else made
-
-
-async def _opened(face: str, url: str) -> tuple[Any, Any]:
-    """Return a reader and the listener beside it."""
-    if face == "sync":
-        client: Any = open_client(url, connect_seconds=1, operation_seconds=5)
-        reader: Any = _invalidations.Reader(client)
-    else:
-        client = open_async_client(url, connect_seconds=1, operation_seconds=5)
-        reader = _async_invalidations.AsyncReader(client)
-        await reader.begin()
-    open_: Callable[..., Any] = (
-        _invalidations.open_listener if face == "sync" else _async_invalidations.open_async_listener
-    )
-    try:
-        return reader, await _made(face, open_(client, beside=reader))
-    except BaseException:
-        await _made(face, reader.close())
-        raise
-
-
-@pytest.mark.parametrize("face", FACES)
-def test_a_reader_and_a_listener_on_two_servers_behind_one_address_are_told_apart(face: str) -> None:
-    async def opened_twice(url: str) -> None:
-        with pytest.raises(StoreUnavailable, match="another server"):
-            await _opened(face, url)
-
+def test_a_reader_and_a_listener_on_two_servers_behind_one_address_are_told_apart(opener: Opener) -> None:
     with running("valkey") as first, running("valkey") as second, faulty(Balanced(first, second)) as proxy:  # type: ignore[arg-type]
-        asyncio.run(opened_twice(proxy.url))
+        reader = opener.reader(proxy.url)
+        with pytest.raises(StoreUnavailable, match="goes to another server"):
+            opener.listener(proxy.url, beside=reader)
+        opener.run(reader.close())
+
+
+def test_a_listener_hears_of_what_begins_with_its_prefix(opener: Opener, server: Server) -> None:
+    server.flush()
+    listener = opener.listener(server.url, b"Thing:")
+    assert not opener.run(listener.wait(0))
+    with server.client() as raw:
+        raw.set("Other:1", "1")
+        raw.set("Thing:1", "1")
+    assert opener.run(listener.wait(30))
+    assert opener.drained(listener).keys == [b"Thing:1"]
+    opener.run(listener.close())
+
+
+def test_a_listener_hears_of_what_the_reader_beside_it_has_read(opener: Opener, server: Server) -> None:
+    server.flush()
+    reader = opener.reader(server.url)
+    listener = opener.listener(server.url, beside=reader)
+    with server.client() as raw:
+        assert opener.run(reader.post(_READ)) == [-2]
+        raw.set("Other:1", "1")
+        raw.set("Thing:1", "1")
+        poll(lambda: raw.pubsub_channels("__redis__:invalidate:*") == [])  # what proved it is left behind
+    assert opener.run(listener.wait(30))
+    assert opener.drained(listener).keys == [b"Thing:1"]
+    opener.run(reader.close())
+    opener.run(listener.close())
+
+
+def test_where_nobody_listens_there_is_nothing_to_open(opener: Opener) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    with pytest.raises(StoreUnavailable, match="is the server running"):
+        opener.reader(url)
+    with pytest.raises(StoreUnavailable, match="is the server running"):
+        opener.listener(url)
+
+
+@pytest.mark.parametrize("prefix", [b"Thing:", None])
+def test_a_user_who_may_not_track_is_told(opener: Opener, server: Server, prefix: bytes | None) -> None:
+    with server.client() as admin:
+        admin.execute_command("ACL SETUSER blind reset on >secret ~* &* +@all -client|tracking")
+        try:
+            url = server.url.replace("//", "//blind:secret@")
+            reader = None if prefix else opener.reader(url)
+            with pytest.raises(AccessDenied, match="tracking"):
+                opener.listener(url, prefix, reader)
+            if reader:
+                opener.run(reader.close())
+        finally:
+            admin.acl_deluser("blind")
+
+
+def test_a_lost_listener_says_so(opener: Opener, server: Server) -> None:
+    listener = opener.listener(server.url)
+    with server.client() as raw:
+        raw.client_kill_filter(_id=listener.id)
+    assert opener.run(listener.wait(30))
+    with pytest.raises(StoreUnavailable):
+        opener.drained(listener)
+    if opener.face == "sync":  # asyncio drops what is written to a lost connection
+        poll(lambda: _refuses_to_ping(listener))
+    opener.run(listener.close())
+
+
+def _refuses_to_ping(connection: Any) -> bool:
+    try:
+        connection.ping()
+    except StoreUnavailable:
+        return True
+    return False
+
+
+def test_a_lost_reader_says_so(opener: Opener, server: Server) -> None:
+    reader = opener.reader(server.url)
+    [id] = opener.run(reader.post(Ask([Command(args=("CLIENT", "ID"), repeatable=True)])))
+    with server.client() as raw:
+        raw.client_kill_filter(_id=id)
+    if opener.face == "sync":
+        poll(lambda: _refuses_to_drain(reader))
+        poll(lambda: _refuses_to_ping(reader))
+    with pytest.raises(StoreUnavailable):
+        opener.run(reader.post(_READ))
+    opener.run(reader.close())
+
+
+def _refuses_to_drain(reader: Any) -> bool:
+    try:
+        reader.drain()
+    except StoreUnavailable:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("command", ["CLIENT", "SUBSCRIBE"])
+def test_an_interruption_while_connecting_leaves_no_connection(opener: Opener, server: Server, command: str) -> None:
+    with faulty(server) as proxy, server.client() as raw:
+        before = {each["id"] for each in raw.client_list()}
+        proxy.arm(Fault.HOLD_REPLY, command)
+        with _interrupted(proxy):
+            if command == "CLIENT":
+                opener.reader(proxy.url)
+            else:
+                opener.listener(proxy.url)
+        poll(lambda: {each["id"] for each in raw.client_list()} <= before)
+
+
+def test_an_error_reply_is_a_reply(opener: Opener, server: Server) -> None:
+    server.flush()
+    reader = opener.reader(server.url)
+    commands = [("SET", "Thing:1", "x"), ("HGET", "Thing:1", "n")]
+    done, refused = opener.run(reader.post(Ask([Command(args=each, repeatable=True) for each in commands])))
+    assert done == b"OK"
+    assert "WRONGTYPE" in str(refused)
+    opener.run(reader.close())

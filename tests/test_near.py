@@ -119,6 +119,14 @@ def test_an_answer_to_something_else_prolongs_the_lease_and_an_older_one_does_no
     assert pulse.until == 5.0
 
 
+def test_an_answer_to_something_else_leaves_a_ping_that_is_on_its_way_to_be_judged() -> None:
+    pulse = Pulse(0.0, 1.0)
+    pulse.sent(1.0)
+    pulse.lived(1.5)
+    assert pulse.until == 2.5
+    assert pulse.silent(3.0)
+
+
 def test_a_connection_that_leaves_a_ping_unanswered_for_two_leases_is_silent() -> None:
     pulse = Pulse(0.0, 1.0)
     assert not pulse.silent(100.0)

@@ -12,7 +12,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -37,11 +37,11 @@ _NAMES = ["a", "b", "c"]
 
 
 class Fields(BaseModel):
-    """What is written in turn."""
+    """What is written in turn; by a default a read is known that found nothing."""
 
-    a: int = 0
-    b: int = 0
-    c: int = 0
+    a: int = -1
+    b: int = -1
+    c: int = -1
 
 
 class Log(NamedTuple):
@@ -69,6 +69,9 @@ class Reads:
         self._older = self._reads = self.failed = 0
 
     def read(self, name: str, asked: float, value: int) -> None:
+        if value < 0:  # no field, said the first round trip; but an object, the second: it has come into being
+            self.failed += 1
+            return
         self._reads += 1
         self._older += value < self._most[name]
         self._most[name] = max(self._most[name], value)
@@ -113,9 +116,15 @@ class Writer:
         self.acknowledged: dict[str, list[float]] = {name: [0.0] for name in _NAMES}
 
     def write(self, raw: redis.Redis) -> None:
-        """Write all fields, again until the server says that it has."""
+        """Write all fields, one after the other, each again until the server says that it has."""
         for name, times in self.acknowledged.items():
-            poll(partial(_written, raw, name, len(times)))
+            poll(partial(_written, raw, {name: len(times)}))
+            times.append(time.monotonic())
+
+    def create(self, raw: redis.Redis) -> None:
+        """Write all fields at once, where nothing is."""
+        poll(partial(_written, raw, {name: len(times) for name, times in self.acknowledged.items()}))
+        for times in self.acknowledged.values():
             times.append(time.monotonic())
 
     def worst_seconds(self, logs: list[Log]) -> float:
@@ -129,9 +138,9 @@ class Writer:
         return worst
 
 
-def _written(raw: redis.Redis, name: str, value: int) -> bool:
+def _written(raw: redis.Redis, values: Mapping[str, int]) -> bool:
     with suppress(redis.RedisError):
-        raw.hset("Fields:1", name, value)
+        raw.hset("Fields:1", mapping=dict(values))
         return True
     return False
 
@@ -304,7 +313,7 @@ def _restarted(stack: ExitStack, server: Server, writer: Writer, size: int, tick
     port = server.port
     for _ in range(size):
         with server.client(unix_socket_path=server.socket) as raw:
-            writer.write(raw)
+            writer.create(raw)
         yield
         yield from _while_less(ticks, 20_000)
         server.process.kill()
