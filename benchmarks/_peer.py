@@ -328,7 +328,9 @@ def _cases_of_tasks(name: str, port: int) -> Iterator[Case]:
         return lambda: loop.run_until_complete(every())
 
     for tasks in (1, 10, 100):
-        yield Case(f"{tasks} tasks", ("hget", call(theirs, tasks)), {"": call(ours, tasks)}, calls=1)
+        yield Case(
+            f"{tasks} task{'s' if tasks > 1 else ''}", ("hget", call(theirs, tasks)), {"": call(ours, tasks)}, calls=1
+        )
 
 
 def main(name: str, port: str, rounds: str) -> None:

@@ -104,7 +104,8 @@ def _cell(row: Row) -> str:
 def _peers(results: Results) -> str:
     if not results.peers:
         return "Not measured: `python -m benchmarks --only peers` does."
-    return "\n\n".join(_of_peers(names, results) for names in (SYNC, ASYNC))
+    tables = {"**Against redis-py**": SYNC, "**One field, by many tasks, against `redis.asyncio` with as many**": ASYNC}
+    return "\n\n".join(f"{title}\n\n{_of_peers(names, results)}" for title, names in tables.items())
 
 
 def _of_peers(names: Iterable[str], results: Results) -> str:
