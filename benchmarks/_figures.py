@@ -11,7 +11,8 @@ from typing import Any
 from ._report import Results
 from ._rounds import Row
 
-Plot = Callable[[Any, list[Row]], None]
+Plot = Callable[[Any, list[Row], list[Row]], None]
+"""What draws one server's rows into axes, whose scales are those of all rows, for the servers share them."""
 _BARS = ("attribute",)
 """Modules whose ratios are drawn as bars; whatever has points on a curve is drawn as one."""
 _THEIRS, _TARGET, _OURS = "#8a8f98", "#c2410c", ("#1d4ed8", "#0f766e", "#7c3aed", "#be185d")
@@ -50,7 +51,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
             panels = figure.subplots(len(plots), len(servers), sharex="col", sharey="row", squeeze=False)
             for plot, line in zip(plots, panels, strict=True):
                 for server, axes in zip(servers, line, strict=True):
-                    plot(axes, [row for row in rows if row.server == server])
+                    plot(axes, [row for row in rows if row.server == server], rows)
             for server, axes in zip(servers, panels[0], strict=True):
                 axes.set_title(results.servers[server])
             for axes in panels[-1]:
@@ -81,29 +82,29 @@ def _slug(name: str) -> str:
     return re.sub(r"\W+", "-", name.lower()).strip("-")
 
 
-def _times(axes: Any, rows: list[Row]) -> None:
+def _times(axes: Any, rows: list[Row], every: list[Row]) -> None:
     """Draw what one operation takes, theirs and ours, over what `at` counts."""
     first = _lines(axes, rows, lambda row: row.microseconds)
     axes.plot([row.at for row in first], [row.theirs for row in first], "o-", color=_THEIRS, label=first[0].baseline)
-    times = [float(time or 0) for row in rows for time in (row.microseconds, row.theirs)]
-    if max(times) >= 10 * min(times):
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=0)
+    _scale(axes, [float(time or 0) for row in every for time in (row.microseconds, row.theirs)])
     axes.set_ylabel("µs for each")
 
 
-def _ratios(axes: Any, rows: list[Row]) -> None:
+def _ratios(axes: Any, rows: list[Row], every: list[Row]) -> None:
     """Draw the ratios, which are of the same seconds and so steadier than the times."""
     first = _lines(axes, rows, lambda row: row.value)
     axes.axhline(1, color=_THEIRS)
-    if any(row.value < 0.2 for row in rows):
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=0)
+    _scale(axes, [1.0, *(row.value for row in every)])
     for wanted in (row for row in first if row.target is not None):
         axes.plot(wanted.at, wanted.target, "_", color=_TARGET, markersize=12)
     axes.set_ylabel("ratio")
+
+
+def _scale(axes: Any, values: list[float]) -> None:
+    if max(values) >= 10 * min(values):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.08 * max(values))
 
 
 def _lines(axes: Any, rows: list[Row], value: Callable[[Row], float | None]) -> list[Row]:
@@ -123,7 +124,7 @@ def _lines(axes: Any, rows: list[Row], value: Callable[[Row], float | None]) -> 
     return first
 
 
-def _bars(axes: Any, rows: list[Row]) -> None:
+def _bars(axes: Any, rows: list[Row], every: list[Row]) -> None:
     """Draw each ratio as a bar; redis-py is 1."""
     places = range(len(rows))
     values, spreads = [row.value for row in rows], [row.spread for row in rows]
@@ -145,4 +146,4 @@ def _bars(axes: Any, rows: list[Row]) -> None:
     axes.set_yticks(places, [row.title for row in rows])
     axes.grid(visible=False, axis="y")
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.08 * max(1.0, *(row.value + (row.spread or 0) for row in every)))

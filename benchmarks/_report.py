@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from itertools import groupby
@@ -26,7 +25,7 @@ class Results(NamedTuple):
     @property
     def servers(self) -> dict[str, str]:
         """The servers' names in the rows, and as they are shown."""
-        names = dict.fromkeys(each.server for each in [*self.rows, *self.peers])
+        names = dict.fromkeys([*(row.server for row in self.rows), *(peer.server for peer in self.peers)])
         return {name: f"{name.title()} {self.machine[f'{name} server']}" for name in names}
 
     def save(self, folder: Path) -> None:
@@ -58,7 +57,9 @@ def filled(page: str, results: Results) -> str:
     """Return a page with its blocks made anew."""
     for name, make in BLOCKS.items():
         block = f"<!-- {name} -->\n\n{make(results)}\n\n<!-- /{name} -->"
-        page = re.sub(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _, new=block: new, page, flags=re.DOTALL)
+        above, found, rest = page.partition(f"<!-- {name} -->")
+        if found:
+            page = above + block + rest.partition(f"<!-- /{name} -->")[2]
     return page
 
 

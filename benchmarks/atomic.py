@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from distobjects import F, RedisBackend, connect
 
-from ._case import Case, Fact
+from ._case import Call, Case, Fact
 from ._server import Server
 
 
@@ -61,7 +61,7 @@ def cases(server: Server, *, quick: bool) -> Iterator[Case | Fact]:
             live.n = 5
 
         assign()  # by now it is known whether the server has HSETEX, and it has the script
-        others = {
+        others: dict[str, Call] = {
             "field.increment()": n.increment,
             "s.left -= 1, with ge=0": take,
             "s.meta['k'] += 1": add_below,

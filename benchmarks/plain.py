@@ -18,8 +18,9 @@ _TARGET = 0.75
 
 def cases(server: Server, *, quick: bool) -> Iterator[Case | Fact]:
     """Measure in another process, for here redis-py has hiredis already."""
-    command = [sys.executable, "-c", _WITHOUT, *server[:2], server.socket, "2" if quick else "15"]
-    printed = subprocess.run(map(str, command), check=True, stdout=subprocess.PIPE, text=True).stdout
+    command = [sys.executable, "-c", _WITHOUT, server.name, str(server.port), server.socket]
+    command.append("2" if quick else "15")  # rounds
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     for each in json.loads(printed):
         yield Fact(**each)
 
