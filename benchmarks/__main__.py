@@ -19,7 +19,7 @@ def measured(name: str, servers: dict[str, str], *, rounds: int, quick: bool) ->
     """Measure one module on one server after the other, and tell of each row."""
     cases, rows = import_module(f"benchmarks.{name}").cases, list[_rounds.Row]()
     for kind, binary in servers.items():
-        with _server.running(kind, binary, cpu=0) as server:
+        with _server.running(kind, binary, cpu=None if quick else 0) as server:
             measuring = (
                 _rounds.measure(name, kind, cases(server, quick=True), rounds=2, seconds=0.5, calls=3)
                 if quick
@@ -60,7 +60,8 @@ def main() -> int:
     if before and (options.draw or before.machine == results.machine):
         results = before  # what is not measured anew stays
     if not options.draw:
-        _rounds.pin(0)
+        if not options.quick:
+            _rounds.pin(0)
         for name in parts:
             if name == PEERS:
                 results = results._replace(peers=list(_told(_peers.measured(servers, 2 if options.quick else 15))))
