@@ -18,5 +18,6 @@ module has one function, a generator, which sets up, yields what is to be measur
 A `Case` is timed, in rounds where its contenders take turns, when it has been yielded and before the generator goes
 on; a `Fact` was measured by the module, and is no ratio. What depends on the server (`server.name` is "valkey" or
 "redis") depends on it there: targets, commands. `quick` asks for sizes that take seconds in all; how many rounds and
-calls is no concern of the module's. A curve is one case for each point, with the same name and another `at`.
+calls is no concern of the module's. A curve is one case for each point, with the same name and another `at`. All
+processes share one CPU, unless the module says `PINNED = False`.
 """

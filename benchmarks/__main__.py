@@ -10,16 +10,18 @@ from pathlib import Path
 
 from . import _figures, _machine, _peers, _report, _rounds, _server
 
-MODULES = ("attribute", "whole", "plain", "threads", "atomic", "start")
+MODULES = ("attribute", "whole", "plain", "threads", "atomic", "near", "start")
 """Modules of this package, in the order of the report; each has `cases()`."""
 PEERS = "peers"
 
 
 def measured(name: str, servers: dict[str, str], *, rounds: int, quick: bool) -> list[_rounds.Row]:
     """Measure one module on one server after the other, and tell of each row."""
-    cases, rows = import_module(f"benchmarks.{name}").cases, list[_rounds.Row]()
+    module, rows = import_module(f"benchmarks.{name}"), list[_rounds.Row]()
+    cases = module.cases
+    cpu = None if quick or not getattr(module, "PINNED", True) else 0
     for kind, binary in servers.items():
-        with _server.running(kind, binary, cpu=None if quick else 0) as server:
+        with _rounds.pinned(cpu), _server.running(kind, binary) as server:
             measuring = (
                 _rounds.measure(name, kind, cases(server, quick=True), rounds=2, seconds=0.5, calls=3)
                 if quick
@@ -59,17 +61,15 @@ def main() -> int:
     results = _report.Results(_machine.machine(servers) | void, [], [])
     if before and (options.draw or before.machine == results.machine):
         results = before  # what is not measured anew stays
-    if not options.draw:
-        if not options.quick:
-            _rounds.pin(0)
-        for name in parts:
-            if name == PEERS:
+    for name in [] if options.draw else parts:
+        if name == PEERS:
+            with _rounds.pinned(0):
                 results = results._replace(peers=list(_told(_peers.measured(servers, 2 if options.quick else 15))))
-            else:
-                rows = measured(name, servers, rounds=options.rounds, quick=options.quick)
-                rows += (row for row in results.rows if row.module in MODULES and row.module != name)
-                results = results._replace(rows=sorted(rows, key=lambda row: MODULES.index(row.module)))
-            results.save(options.out)  # now, lest a later part that fails takes it away
+        else:
+            rows = measured(name, servers, rounds=options.rounds, quick=options.quick)
+            rows += (row for row in results.rows if row.module in MODULES and row.module != name)
+            results = results._replace(rows=sorted(rows, key=lambda row: MODULES.index(row.module)))
+        results.save(options.out)  # now, lest a later part that fails takes it away
     print(f"\n{_report.write(results, options.out)}")
     try:
         print(*_figures.draw(results, options.out), sep="\n")

@@ -335,7 +335,6 @@ def _cases_of_tasks(name: str, port: int) -> Iterator[Case]:
 
 def main(name: str, port: str, rounds: str) -> None:
     """Measure one library; what it prints before the JSON is its own."""
-    _rounds.pin(0)
     cases = (_cases if name in SYNC else _cases_of_tasks)(name, int(port))
     rows = _rounds.measure("peers", "", cases, rounds=int(rounds), seconds=5)
     ratios = {row.name: row.value for row in rows}

@@ -36,7 +36,7 @@ def measured(servers: dict[str, str], rounds: int) -> Iterator[Peer]:
             if not isinstance(python, Path):
                 yield Peer(name, kind, "", {}, python)
                 continue
-            with _server.running(kind, binary, cpu=0) as server:
+            with _server.running(kind, binary) as server:
                 command = [str(python), "-m", "benchmarks._peer", name, str(server.port), str(rounds)]
                 try:
                     ran = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=300)

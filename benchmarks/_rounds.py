@@ -7,7 +7,8 @@ import os
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from ._case import Call, Case, Fact
@@ -47,10 +48,21 @@ class Row(NamedTuple):
         return ", ".join(part for part in (self.name, self.contender, point) if part)
 
 
-def pin(cpu: int) -> None:
-    """Keep this process on one CPU, where the system can: two shared CPUs give two speeds at random."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {cpu})
+@contextmanager
+def pinned(cpu: int | None) -> Generator[None]:
+    """Keep this process, and those that it starts, on one CPU, where the system can; None leaves them all.
+
+    Two shared CPUs give two speeds at random.
+    """
+    if cpu is None or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def measure(

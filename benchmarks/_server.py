@@ -39,10 +39,10 @@ def binaries() -> dict[str, str]:
 
 
 @contextmanager
-def running(name: str, binary: str, *, cpu: int | None = None) -> Generator[Server, None, None]:
-    """Run a server until the block ends, on one CPU if `cpu` says so."""
+def running(name: str, binary: str) -> Generator[Server]:
+    """Run a server until the block ends, on the CPUs that this process has."""
     with tempfile.TemporaryDirectory() as home:
-        server, process = _start(name, binary, home, cpu)
+        server, process = _start(name, binary, home)
         try:
             yield server
         finally:
@@ -50,15 +50,14 @@ def running(name: str, binary: str, *, cpu: int | None = None) -> Generator[Serv
             process.wait()
 
 
-def _start(name: str, binary: str, home: str, cpu: int | None) -> tuple[Server, subprocess.Popen[bytes]]:
+def _start(name: str, binary: str, home: str) -> tuple[Server, subprocess.Popen[bytes]]:
     """Start it, on another port where somebody was faster."""
-    pin = ["taskset", "-c", str(cpu)] if cpu is not None and shutil.which("taskset") else []
     for _attempt in range(5):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             server = Server(name, probe.getsockname()[1], f"{home}/socket")
         places = ["--port", str(server.port), "--bind", "127.0.0.1", "--unixsocket", server.socket, "--dir", home]
-        process = subprocess.Popen([*pin, binary, *places, "--save", ""], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([binary, *places, "--save", ""], stdout=subprocess.DEVNULL)
         # it binds the port first and the socket last, so who answers there is ours and has both
         deadline = time.monotonic() + 20
         while process.poll() is None and time.monotonic() < deadline:

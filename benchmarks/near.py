@@ -1,19 +1,16 @@
 """The near cache: what a hit costs, how fresh it is, and what it costs those who write.
-
-    python -m benchmarks.near [--changes 100000] [--seconds 5]
-
 The targets: a hit takes at most 250 ns and 6 x a plain pydantic attribute of the same rounds; a change is seen within
 1 ms of the writer's acknowledgement (p99), by an idle reader and by one that spins; writers lose at most 10 %.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import random
 import statistics
 import time
 import timeit
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -22,7 +19,11 @@ from pydantic import BaseModel
 
 from distobjects import Near, connect
 
-from . import _rounds, _server
+from . import _server
+from ._case import Case, Fact
+
+PINNED = False
+"""A reader and a writer on one CPU would wait for each other, and staleness would be the time of that."""
 
 
 class Point(BaseModel):
@@ -112,33 +113,17 @@ def at(values: list[float], share: float) -> float:
     return values[min(int(len(values) * share), len(values) - 1)] * 1e6
 
 
-def main() -> int:
-    """Measure on every server that is installed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--changes", type=int, default=100_000)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    options = parser.parse_args()
-    print(f"{_rounds.machine()}, redis-py {redis.__version__}")
-    met: list[bool] = []
-    for name, binary in _server.binaries().items():
-        with _server.running(name, binary) as server:
-            nanoseconds, ratio = hit(server.url, 50)
-            print(f"{name}: a hit takes {nanoseconds:.0f} ns, {ratio:.1f} x a plain pydantic attribute")
-            met.append(nanoseconds <= 250 and ratio <= 6)
-            for spinning in (False, True):
-                stale = staleness(server, options.changes, spinning=spinning)
-                what = "spinning" if spinning else "idle"
-                p50, p99 = at(stale, 0.5), at(stale, 0.99)
-                print(f"  {what} reader: stale p50 {p50:.0f}, p99 {p99:.0f}, at most {at(stale, 1):.0f} us")
-                met.append(p99 <= 1000)
-            pairs = [
-                [writers(server, options.seconds / 5, cached=cached) for cached in (False, True)] for _ in range(5)
-            ]
-            share = statistics.median(with_ / without for without, with_ in pairs)
-            print(f"  writers keep {share:.0%} of their rate beside one caching process")
-            met.append(share >= 0.9)
-    return 0 if all(met) else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def cases(server: _server.Server, *, quick: bool) -> Iterator[Case | Fact]:
+    """Measure a hit, staleness, and a busy writer's loss."""
+    changes, seconds = (200, 0.1) if quick else (20_000, 1.0)
+    nanoseconds, ratio = hit(server.url, 50)
+    yield Fact("a hit", nanoseconds, "ns", target=250)
+    yield Fact("a hit, to a plain pydantic attribute", ratio, "x", target=6)
+    for spinning in (False, True):
+        stale, who = staleness(server, changes, spinning=spinning), "a spinning" if spinning else "an idle"
+        yield Fact(f"staleness of {who} reader, p50", at(stale, 0.5), "µs")
+        yield Fact(f"staleness of {who} reader, p99", at(stale, 0.99), "µs", target=1000)
+        yield Fact(f"staleness of {who} reader, at most", at(stale, 1), "µs")
+    pairs = [[writers(server, seconds, cached=cached) for cached in (False, True)] for _ in range(5)]
+    share = statistics.median(beside / alone for alone, beside in pairs)
+    yield Fact("what a writer loses beside one caching process", (1 - share) * 100, "%", target=10)
