@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from ._figures import wanted
 from ._peers import ASYNC, SYNC, Peer
 from ._rounds import Row
 
@@ -126,7 +127,15 @@ def _of_peers(names: Iterable[str], results: Results) -> str:
     return _table([" / ".join(results.servers.values()), "", *operations], lines)
 
 
-BLOCKS = {"machine": _machine, "tables": _tables, "peers": _peers}
+def _figures(results: Results) -> str:
+    def alternative(module: str, axis: str) -> str:
+        return f"{_title(module)}, by the number of {axis}" if axis else _title(module)
+
+    each = (f"![{alternative(figure.module, figure.axis)}]({figure.path})" for figure in wanted(results.rows))
+    return "\n\n".join(each)
+
+
+BLOCKS = {"machine": _machine, "figures": _figures, "tables": _tables, "peers": _peers}
 
 
 def _table(heads: list[str], lines: Iterable[Iterable[str]]) -> str:

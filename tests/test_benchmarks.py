@@ -133,7 +133,7 @@ def test_a_peer_that_cannot_be_measured_stands_in_the_table_with_its_reason(tmp_
 def test_the_same_results_make_the_same_figures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     drawn = [_figures.draw(results(), tmp_path / name) for name in ("first", "second")]
-    assert [path.name for path in drawn[0]] == ["attribute.svg", "threads-read.svg"]
+    assert [path.name for path in drawn[0]] == ["attribute.svg", "threads.svg"]
     assert files(tmp_path / "first") == files(tmp_path / "second")
 
 
