@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Plot = Callable[[Any, list[Row], list[Row]], None]
 """What draws one server's rows into axes, whose scales are those of all rows, for the servers share them."""
-_BARS = ("attribute",)
+_BARS = ("attribute", "whole")
 """Modules whose ratios are drawn as bars; whatever has points on a curve is drawn as one."""
 _THEIRS, _TARGET, _OURS = "#8a8f98", "#c2410c", ("#1d4ed8", "#0f766e", "#7c3aed", "#be185d", "#b45309")
 _STYLE: Any = {
