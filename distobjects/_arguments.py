@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,7 +17,6 @@ from ._schema import IDENTITY, id_in
 from ._space import Id, Space, canonical, new_id
 
 M = TypeVar("M", bound=BaseModel)
-K = TypeVar("K", bound=Id)  # a Mapping is invariant in its keys: one of str is none of Id
 
 MISSING: Any = object()
 
@@ -26,7 +26,9 @@ __all__ = [
     "field_of",
     "id_of",
     "identified",
-    "many",
+    "identified_many",
+    "ids_of",
+    "items_of",
     "paths_of",
     "reading",
     "reading_many",
@@ -76,14 +78,26 @@ def _new_id(space: Space) -> str:
     return fresh
 
 
-def many(space: Space, values: Mapping[K, M] | Iterable[M]) -> Iterator[tuple[str, M]]:
-    """Pair each value with its id."""
-    if isinstance(values, Mapping):
-        for id, value in cast(Mapping[K, M], values).items():
-            yield identified(space, value, id)
-        return
-    for value in values:
-        yield identified(space, value, None)
+def ids_of(space: Space, backend: object, ids: list[Any]) -> list[str]:
+    """Return the canonical ids that many ids or live objects mean, as `id_of` does."""
+    kinds = set(map(type, ids))
+    if kinds == {str} and all(ids) and "".join(ids).isascii():
+        return ids
+    if kinds == {int}:
+        return list(map(int.__repr__, ids))
+    return [id_of(space, backend, id) for id in ids]
+
+
+def items_of(values: Any) -> Any:
+    """Return what `identified_many` takes: values, or pairs of an id and a value."""
+    return values.items() if isinstance(values, Mapping) else values
+
+
+def identified_many(space: Space, items: list[Any], *, keyed: bool) -> list[tuple[str, BaseModel]]:
+    """Return each value with the id that it is to be stored under."""
+    if keyed:
+        return [identified(space, value, id) for id, value in items]
+    return [identified(space, value, None) for value in items]
 
 
 def changes(given: Mapping[str, Any] | BaseModel) -> Mapping[str, Any]:
@@ -114,17 +128,23 @@ def _reading(space: Space, id: str, paths: Sequence[tuple[str, ...]]) -> Flow[An
     return selected(space, id, dict(zip(names, values, strict=True)), paths)
 
 
-def reading_many(space: Space, ids: Iterable[str], references: Sequence[object]) -> Flow[list[Any]]:
-    """Return the flow that reads what the references name from many objects."""
+def reading_many(space: Space, references: Sequence[object]) -> Callable[[list[str]], Flow[list[Any]]]:
+    """Return what makes the flow that reads what the references name from many objects."""
     paths = [path_of(space.schema, reference) for reference in references]
     if not paths:
         raise TypeError("read_many() needs at least one field reference")
-    return _reading_many(space, list(ids), paths)
-
-
-def _reading_many(space: Space, ids: Sequence[str], paths: Sequence[tuple[str, ...]]) -> Flow[list[Any]]:
     names = stored_names(paths)
-    rows = yield from _bulk.read_many(space, ids, names)
+    if len(paths) == 1 and names and len(paths[0]) == 1:
+        return partial(_bulk.read_one, space, name=names[0])
+    return partial(_reading_many, space, names=names, paths=paths)
+
+
+def _reading_many(
+    space: Space, ids: Sequence[str], names: Sequence[str], paths: Sequence[tuple[str, ...]]
+) -> Flow[list[Any]]:
+    rows = (yield from _bulk.read_many(space, ids, names)) if names else [[] for _ in ids]
+    if paths == [(name,) for name in names]:
+        return [None if row is None else tuple(row) for row in rows]
     return [
         None if row is None else selected(space, id, dict(zip(names, row, strict=True)), paths)
         for id, row in zip(ids, rows, strict=True)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _wire
-from ._flow import Ask, Flow
+from ._flow import Ask, Begun, Done, Flow, Pause, begun
 from ._near import Near
 from ._retry import Lost, delay
-from .errors import StoreUnavailable
+from .errors import DistObjectsError, StoreUnavailable
 
 if TYPE_CHECKING:
     from . import _async_links
 
 T = TypeVar("T")
+
+# So many turns of the loop a link may take before it has sent something.
+_TURNS = 4
 
 
 class AsyncRunner:
@@ -60,10 +63,13 @@ class AsyncRunner:
             self._unused = None
         return link
 
-    async def run(self, flow: Flow[T]) -> T:
-        """Run a flow to its end and return its value."""
+    def _admit(self) -> None:
         if self.closed:
             raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return its value."""
+        self._admit()
         started = time.monotonic()
         try:
             step = next(flow)
@@ -89,6 +95,68 @@ class AsyncRunner:
                 await asyncio.sleep(delay(lost, ask, attempt, time.monotonic() - started))
                 attempt += 1
 
+    async def each(self, flows: AsyncIterable[Flow[T]]) -> AsyncGenerator[T, None]:
+        """Run flows in turn and yield their values.
+
+        While one works on the replies to its first ask, the next one's first ask is on its way. But nothing leaves
+        before what writes has ended. A failure to get replies is raised inside of the flow, which knows what it means.
+        """
+        self._admit()
+        ahead: tuple[Begun[T], asyncio.Task[list[Any]] | None] | None = None
+        try:
+            async for coming in _begun(flows):
+                if ahead is not None and not ahead[0].reads:
+                    written, ahead = ahead, None
+                    yield await self._ended(*written)
+                this, ahead = ahead, coming and (coming, await self._launched(coming.step))
+                if this is not None:
+                    yield await self._ended(*this)
+        finally:
+            if ahead is not None and ahead[1] is not None:
+                await _dropped(ahead[1])
+
+    async def _launched(self, step: object) -> asyncio.Task[list[Any]] | None:
+        """Send an ask whose replies are wanted later; None where it is no ask."""
+        if not isinstance(step, Ask):
+            return None
+        flight = asyncio.ensure_future(self._post(step))
+        try:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+        except BaseException:
+            await _dropped(flight)
+            raise
+        return flight
+
+    async def _ended(self, this: Begun[T], flight: asyncio.Task[list[Any]] | None) -> T:
+        """Run a flow that has begun to its end and return its value."""
+        flow, step = this
+        if isinstance(step, Exception):
+            raise step
+        if isinstance(step, Done):
+            done: T = step.value
+            return done
+        assert flow is not None
+        started = time.monotonic()
+        try:
+            while True:
+                try:
+                    replies = await (flight or self._answered(step, started))
+                except DistObjectsError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(replies)
+                flight = None
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+
+    async def _answered(self, step: Ask | Pause, started: float) -> list[Any]:
+        if isinstance(step, Ask):
+            return await self._post(step)
+        await asyncio.sleep(step.seconds)
+        return [time.monotonic() - started]
+
     def refuse_slots(self, keys: list[str]) -> None:
         """Refuse keys that a cluster has in different slots."""
         _wire.refuse_slots(self.client, keys)
@@ -107,3 +175,21 @@ class AsyncRunner:
             await link.forget()
         if own and link is not None:
             await link.close()
+
+
+async def _begun(flows: AsyncIterable[Flow[T]]) -> AsyncGenerator[Begun[T] | None, None]:
+    """Yield flows that have begun; at the end, or after the failure of who makes them, None."""
+    try:
+        async for flow in flows:
+            yield begun(flow)
+    except Exception as error:  # noqa: BLE001  # not carried on from: it is raised in its turn
+        yield Begun(None, error)
+    yield None
+
+
+async def _dropped(flight: asyncio.Task[list[Any]]) -> None:
+    """Give up what is on its way; whether it has failed does not matter any more."""
+    flight.cancel()
+    await asyncio.wait((flight,))
+    if not flight.cancelled():
+        flight.exception()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -105,6 +105,10 @@ class AsyncRedisBackend:
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end: what every operation goes through."""
         return await self._runner.run(flow)
+
+    def _each(self, flows: AsyncIterable[Flow[T]]) -> AsyncGenerator[T, None]:
+        """Run flows in turn and yield their values; what the next one reads first is asked for ahead."""
+        return self._runner.each(flows)
 
     def _nearby(self, space: Space) -> AsyncNearby | None:
         """Return the part of the near cache that is for one space; None where there is none."""

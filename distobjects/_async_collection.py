@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
 from typing import Any, Generic, TypeVar, cast, overload
 
 from pydantic import BaseModel
@@ -12,8 +13,9 @@ from . import _arguments, _async_lock, _bulk, _edits, _objects, _writes
 from ._async_handles import AsyncFieldHandle
 from ._async_live import AsyncBackend, AsyncDObject
 from ._async_near_live import NearAsyncDObject
-from ._bulk import Fault
+from ._bulk import Fault, Tally, Tell
 from ._changes import Change
+from ._flow import Flow
 from ._near_reads import value_of
 from ._space import Id, Space
 
@@ -25,6 +27,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 E = TypeVar("E")
+X = TypeVar("X")
 
 
 class AsyncObjects(Generic[M]):
@@ -229,45 +232,105 @@ class AsyncObjects(Generic[M]):
 
     # ---- many objects
 
-    async def create_many(self, values: Mapping[K, M] | Iterable[M]) -> list[str]:
+    async def create_many(
+        self, values: Mapping[K, M] | Iterable[M] | AsyncIterable[M], *, on_progress: Tell | None = None
+    ) -> list[str]:
         """Store new objects and return their ids, in order. One round trip for each 1,000, each object atomically.
 
         Args:
-            values: by id, or values that carry their id; one without gets a new UUIDv7.
+            values: by id, or values that carry their id; one without gets a new UUIDv7. Taken as they are needed.
+            on_progress: called with how many are done and how many there are, None until that is known; `progress()`
+                makes one that writes to the terminal.
 
         Raises:
             AlreadyExists: its `ids` were taken and left as they are; all others are stored.
-            ValidationError: of a changed value; the chunks before its own are stored.
+            ValidationError: of changed values, each error in its place below the id; the others of their 1,000 and all
+                before are stored, and none after.
+            DistObjectsError: its `ids` were not stored, or, if it is OutcomeUnknown, perhaps not; all before are, and
+                none after.
         """
-        return await self._backend.run(_bulk.create_many(self._space, _arguments.many(self._space, values)))
+        tally = _bulk.Tally(values, on_progress)
+        make = partial(_bulk.create_many, self._space, tally=tally)
+        return _bulk.stored(self._space, [part async for part in self._each(make, self._identified(values), tally)])
 
-    async def put_many(self, values: Mapping[K, M] | Iterable[M]) -> list[str]:
-        """Create or replace whole objects and return their ids, in order. One round trip for each 1,000."""
-        return await self._backend.run(_bulk.put_many(self._space, _arguments.many(self._space, values)))
+    async def put_many(
+        self, values: Mapping[K, M] | Iterable[M] | AsyncIterable[M], *, on_progress: Tell | None = None
+    ) -> list[str]:
+        """Create or replace whole objects and return their ids, in order. One round trip for each 1,000.
 
-    async def get_many(self, ids: Iterable[Id | AsyncDObject]) -> list[M | None]:
+        Arguments and errors are those of `create_many`.
+        """
+        tally = _bulk.Tally(values, on_progress)
+        make = partial(_bulk.put_many, self._space, tally=tally)
+        return _bulk.stored(self._space, [part async for part in self._each(make, self._identified(values), tally)])
+
+    async def get_many(
+        self, ids: Iterable[Id | AsyncDObject] | AsyncIterable[Id | AsyncDObject], *, on_progress: Tell | None = None
+    ) -> list[M | None]:
         """Return snapshots in order, None for what is absent. One round trip for each 1,000."""
-        return cast(list[M | None], await self._backend.run(_bulk.get_many(self._space, map(self.id_of, ids))))
+        tally = _bulk.Tally(ids, on_progress)
+        parts = self._each(partial(_bulk.get_many, self._space), self._pages(ids), tally)
+        return cast(list[M | None], [value async for part in parts for value in part])
 
-    @overload
-    async def read_many(self, ids: Iterable[Id | AsyncDObject], field: A, /) -> list[A | None]: ...
-    @overload
-    async def read_many(self, ids: Iterable[Id | AsyncDObject], field: A, field2: B, /) -> list[tuple[A, B] | None]: ...
     @overload
     async def read_many(
-        self, ids: Iterable[Id | AsyncDObject], field: A, field2: B, field3: C, /
+        self,
+        ids: Iterable[Id | AsyncDObject] | AsyncIterable[Id | AsyncDObject],
+        field: A,
+        /,
+        *,
+        on_progress: Tell | None = ...,
+    ) -> list[A | None]: ...
+    @overload
+    async def read_many(
+        self,
+        ids: Iterable[Id | AsyncDObject] | AsyncIterable[Id | AsyncDObject],
+        field: A,
+        field2: B,
+        /,
+        *,
+        on_progress: Tell | None = ...,
+    ) -> list[tuple[A, B] | None]: ...
+    @overload
+    async def read_many(
+        self,
+        ids: Iterable[Id | AsyncDObject] | AsyncIterable[Id | AsyncDObject],
+        field: A,
+        field2: B,
+        field3: C,
+        /,
+        *,
+        on_progress: Tell | None = ...,
     ) -> list[tuple[A, B, C] | None]: ...
     @overload
     async def read_many(
-        self, ids: Iterable[Id | AsyncDObject], field: Any, field2: Any, field3: Any, field4: Any, /, *fields: Any
+        self,
+        ids: Iterable[Id | AsyncDObject] | AsyncIterable[Id | AsyncDObject],
+        field: Any,
+        field2: Any,
+        field3: Any,
+        field4: Any,
+        /,
+        *fields: Any,
+        on_progress: Tell | None = ...,
     ) -> list[tuple[Any, ...] | None]: ...
-    async def read_many(self, ids: Any, /, *fields: Any) -> Any:
+    async def read_many(self, ids: Any, /, *fields: Any, on_progress: Tell | None = None) -> Any:
         """Return fields of many objects in order, as `read` does, None for what is absent."""
-        return await self._backend.run(_arguments.reading_many(self._space, map(self.id_of, ids), fields))
+        tally = _bulk.Tally(ids, on_progress)
+        parts = self._each(_arguments.reading_many(self._space, fields), self._pages(ids), tally)
+        return [value async for part in parts for value in part]
 
-    async def delete_many(self, ids: Iterable[Id | AsyncDObject]) -> int:
-        """Delete objects; return how many were there. One round trip for each 1,000."""
-        return await self._backend.run(_bulk.delete_many(self._space, map(self.id_of, ids)))
+    async def delete_many(
+        self, ids: Iterable[Id | AsyncDObject] | AsyncIterable[Id | AsyncDObject], *, on_progress: Tell | None = None
+    ) -> int:
+        """Delete objects; return how many were there. One round trip for each 1,000.
+
+        Raises:
+            DistObjectsError: its `ids` were not deleted, or, if it is OutcomeUnknown, perhaps not; all before are.
+        """
+        tally = _bulk.Tally(ids, on_progress)
+        parts = self._each(partial(_bulk.delete_many, self._space, tally=tally), self._pages(ids), tally)
+        return sum([part async for part in parts])
 
     # ---- all objects
 
@@ -281,19 +344,34 @@ class AsyncObjects(Generic[M]):
         """Count the objects by going through their keys, page by page."""
         return sum([len(page) async for page in self._pages()])
 
-    async def stream(self, ids: Iterable[Id | AsyncDObject] | None = None) -> AsyncIterator[tuple[str, M]]:
-        """Yield id and snapshot of every object, or of these, in constant memory; what is absent is left out."""
-        async for page in self._pages(ids):
-            found = await self._backend.run(_bulk.get_many(self._space, page))
-            for id, value in zip(page, found, strict=True):
-                if value is not None:
-                    yield id, cast(M, value)
+    async def stream(
+        self,
+        ids: Iterable[Id | AsyncDObject] | AsyncIterable[Id | AsyncDObject] | None = None,
+        *,
+        on_progress: Tell | None = None,
+    ) -> AsyncIterator[tuple[str, M]]:
+        """Yield id and snapshot of every object, or of these, in constant memory; what is absent is left out.
 
-    async def audit(self, ids: Iterable[Id | AsyncDObject] | None = None) -> AsyncIterator[Fault]:
+        While the first 1,000 are used, the next are on their way; whoever ends early has asked for no more than them.
+        """
+        tally = _bulk.Tally(ids, on_progress)
+        async with aclosing(self._each(partial(_bulk.snapshots, self._space), self._pages(ids), tally)) as parts:
+            async for part in parts:
+                for pair in cast(list[tuple[str, M]], part):
+                    yield pair
+
+    async def audit(
+        self,
+        ids: Iterable[Id | AsyncDObject] | AsyncIterable[Id | AsyncDObject] | None = None,
+        *,
+        on_progress: Tell | None = None,
+    ) -> AsyncIterator[Fault]:
         """Yield every object, or those of these, whose whole model refuses what is stored, and why."""
-        async for page in self._pages(ids):
-            for fault in await self._backend.run(_bulk.audit(self._space, page)):
-                yield fault
+        tally = _bulk.Tally(ids, on_progress)
+        async with aclosing(self._each(partial(_bulk.audit, self._space), self._pages(ids), tally)) as parts:
+            async for part in parts:
+                for fault in part:
+                    yield fault
 
     def watch(self, id: Id | AsyncDObject | None = None) -> AsyncIterator[Change[M]]:
         """Not there yet: yield the changes of one object, or of all."""
@@ -303,15 +381,54 @@ class AsyncObjects(Generic[M]):
         """Not there yet: a local copy that is kept fresh."""
         raise NotImplementedError("mirror() is not there yet; get() gives a snapshot")
 
-    async def _pages(self, ids: Iterable[Id | AsyncDObject] | None = None) -> AsyncIterator[list[str]]:
+    def _each(
+        self, make: Callable[[list[X]], Flow[V]], chunked: AsyncIterable[list[X]], tally: Tally
+    ) -> AsyncGenerator[V, None]:
+        return self._backend._each(_flows(make, chunked, tally))
+
+    async def _pages(
+        self, ids: Iterable[Id | AsyncDObject] | AsyncIterable[Id | AsyncDObject] | None = None
+    ) -> AsyncIterator[list[str]]:
         if ids is not None:
-            for chunk in _bulk.chunks(map(self.id_of, ids)):
-                yield chunk
+            async for chunk in _chunks(ids):
+                yield _arguments.ids_of(self._space, self._backend, chunk)
             return
         cursor = -1
         while cursor:
             cursor, page = await self._backend.run(_bulk.scan(self._space, max(cursor, 0)))
             yield page
 
+    async def _identified(
+        self, values: Mapping[K, M] | Iterable[M] | AsyncIterable[M]
+    ) -> AsyncIterator[list[tuple[str, BaseModel]]]:
+        keyed = isinstance(values, Mapping)
+        async for chunk in _chunks(_arguments.items_of(values)):
+            yield _arguments.identified_many(self._space, chunk, keyed=keyed)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}[{self._space.schema.name}] {self._space.stem!r}>"
+
+
+async def _flows(
+    make: Callable[[list[X]], Flow[V]], chunked: AsyncIterable[list[X]], tally: Tally
+) -> AsyncIterator[Flow[V]]:
+    """The twin of `_bulk.flows`."""
+    async for chunk in chunked:
+        yield tally.flow(make(chunk), len(chunk))
+    tally.end()
+
+
+async def _chunks(items: Iterable[X] | AsyncIterable[X]) -> AsyncIterator[list[X]]:
+    """The twin of `_bulk.chunks`."""
+    if not isinstance(items, AsyncIterable):
+        for chunk in _bulk.chunks(items):
+            yield chunk
+        return
+    chunk = list[X]()
+    async for item in items:
+        chunk.append(item)
+        if len(chunk) == _bulk.CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import _objects
@@ -23,6 +23,7 @@ class AsyncBackend(Protocol):
     """What a live object needs of its backend."""
 
     async def run(self, flow: Flow[T]) -> T: ...
+    def _each(self, flows: AsyncIterable[Flow[T]]) -> AsyncGenerator[T, None]: ...
     def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any: ...
     def _nearby(self, space: Space) -> AsyncNearby | None: ...
     def pickled(self, space: Space, id: str) -> tuple[Any, ...]: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar, cast
 
@@ -97,6 +97,10 @@ class RedisBackend:
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end: what every operation goes through."""
         return self._runner.run(flow)
+
+    def _each(self, flows: Iterable[Flow[T]]) -> Generator[T, None, None]:
+        """Run flows in turn and yield their values; what the next one reads first is asked for ahead."""
+        return self._runner.each(flows)
 
     def _nearby(self, space: Space) -> Nearby | None:
         """Return the part of the near cache that is for one space; None where there is none."""

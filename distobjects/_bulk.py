@@ -1,23 +1,34 @@
-"""Many objects: chunks, one round trip each. Pure flows."""
+"""Many objects: in chunks, each of them a flow of its own, so that one is on its way while another is worked on. Pure.
+
+1. Objects are taken in order, and no more of them are held than two chunks.
+2. Each object is read or written by itself, in one step; a chunk is not.
+3. A chunk of writes has ended before the next one leaves: where one fails, nothing after it has been sent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from . import _objects
-from ._flow import Flow, ask, reading, settled
+from . import _objects, _scripts
+from ._flow import Argument, Ask, Command, Flow, NoScript, Series, ask, reading, settled
+from ._schema import located
+from ._scripts import Script
 from ._space import Space
-from .errors import AlreadyExists, CorruptData, FieldUnset, NotFound
+from .errors import AlreadyExists, CorruptData, DistObjectsError, FieldUnset, NotFound, OutcomeUnknown
 
+E = TypeVar("E", bound=Exception)
 T = TypeVar("T")
+X = TypeVar("X")
 
 # Objects in one round trip: enough to make the trip cheap, few enough to keep the server's other clients waiting
 # little.
 CHUNK = 1000
+
+Tell = Callable[[int, int | None], object]
 
 
 class Fault(NamedTuple):
@@ -34,67 +45,299 @@ def chunks(items: Iterable[T]) -> Iterator[list[T]]:
         yield chunk
 
 
-def _values(results: Sequence[Any]) -> list[Any]:
-    """Return the results of settled flows: None for an absent object; any other failure is raised."""
-    for result in results:
-        if isinstance(result, Exception) and not isinstance(result, NotFound):
-            raise result
-    return [None if isinstance(result, NotFound) else result for result in results]
+class Tally:
+    """How far an operation on many objects has come.
+
+    Attributes:
+        begun: how many objects have been taken in.
+        done: how many have been dealt with.
+        total: how many there are, None as long as nobody knows.
+        taken: ids that `create_many` found taken.
+    """
+
+    def __init__(self, items: object, tell: Tell | None) -> None:
+        self._tell = tell
+        self.begun = self.done = 0
+        self.total = len(items) if isinstance(items, Sized) else None
+        self.taken: list[str] = []
+
+    def flow(self, flow: Flow[T], size: int) -> Flow[T]:
+        """Count what a flow deals with."""
+        self.begun += size
+        return self._counted(flow, size)
+
+    def _counted(self, flow: Flow[T], size: int) -> Flow[T]:
+        result = yield from flow
+        self.done += size
+        if self._tell is not None:
+            self._tell(self.done, self.total)
+        return result
+
+    def end(self) -> None:
+        """Say that all have been taken in."""
+        self.total = self.begun
+
+    def failed(self, error: E, ids: Sequence[str], others: int) -> E:
+        """Let an error say which objects it is about, and what is known of the others: so many in their chunk."""
+        outcome = "have not been done"
+        if isinstance(error, DistObjectsError):
+            error.ids = tuple(ids)
+            if isinstance(error, OutcomeUnknown):
+                outcome = "have been done, each of them once or not at all"
+        taken = f", but for {_listed(self.taken)}, which existed already" if self.taken else ""
+        error.add_note(
+            f"{_listed(ids)} {outcome}; all {self.done + others:,} others before and beside them are done{taken}, "
+            "and nothing after them has been sent"
+        )
+        return error
 
 
-def get_many(space: Space, ids: Iterable[str]) -> Flow[list[BaseModel | None]]:
-    """Return snapshots in order, None for what is absent. One round trip for each chunk."""
+def _listed(ids: Sequence[str]) -> str:
+    """Name a few ids, and say how many more there are."""
+    more = f" and {len(ids) - 5:,} more" if len(ids) > 5 else ""
+    return ", ".join(map(repr, ids[:5])) + more
+
+
+def flows(make: Callable[[list[X]], Flow[T]], chunked: Iterable[list[X]], tally: Tally) -> Iterator[Flow[T]]:
+    """Make a flow of each chunk."""
+    for chunk in chunked:
+        yield tally.flow(make(chunk), len(chunk))
+    tally.end()
+
+
+# ---- reading
+
+
+def get_many(space: Space, ids: Sequence[str]) -> Flow[list[BaseModel | None]]:
+    """Return snapshots in order, None for what is absent. One round trip: `HMGET` or `HGETALL`."""
+    schema = space.schema
+    names = list(schema.fields)
+    wide = _objects.is_wide(space)
+    before, after = ("HGETALL", ()) if wide else ("HMGET", tuple(names))
+    replies = yield Ask(Series((before,), space.keys(ids), after, repeatable=True), "load")
+    read = _of_hash(names) if wide else _of_list(names)
+    decode, snapshot = schema.decode_all, schema.snapshot
     found: list[BaseModel | None] = []
-    for chunk in chunks(ids):
-        found += _values((yield from settled(*(_objects.get(space, id) for id in chunk))))
+    odd: dict[int, Flow[dict[str, bytes]]] = {}
+    for at, reply in enumerate(replies):
+        if (raws := read(reply)) is not None:
+            found.append(snapshot(decode(ids[at], raws)))
+        else:
+            found.append(None)
+            odd[at] = _objects.guarded(space, ids[at], _without_fields(space, ids[at], reply, wide=wide))
+    for at, none in (yield from _found(odd)):
+        found[at] = snapshot(decode(ids[at], none))
     return found
 
 
-def read_many(space: Space, ids: Iterable[str], names: Sequence[str]) -> Flow[list[list[Any] | None]]:
-    """Return fields of many objects in order, None for what is absent. One round trip for each chunk."""
+def _of_list(names: Sequence[str]) -> Callable[[Any], dict[str, bytes | None] | None]:
+    """Return what reads a reply of HMGET; it gives None where no field is there, or the reply is an error."""
+    nothing: list[None] = [None] * len(names)
+
+    def read(reply: Any) -> dict[str, bytes | None] | None:
+        return dict(zip(names, reply, strict=True)) if type(reply) is list and reply != nothing else None
+
+    return read
+
+
+def _of_hash(names: Sequence[str]) -> Callable[[Any], dict[str, bytes | None] | None]:
+    """Return what reads a reply of HGETALL; it gives None where there is no hash, or the reply is an error."""
+    raw_names = [(name, name.encode()) for name in names]
+
+    def read(reply: Any) -> dict[str, bytes | None] | None:
+        if not reply or isinstance(reply, Exception):
+            return None
+        stored = _objects.pairs(reply)
+        return {name: stored[raw] for name, raw in raw_names if raw in stored}
+
+    return read
+
+
+def _without_fields(space: Space, id: str, reply: Any, *, wide: bool) -> Flow[dict[str, bytes]]:
+    """Tell why there are no fields; an object may have none of the model's."""
+    if isinstance(reply, Exception):
+        raise reply
+    if wide:
+        raise _objects.absent(space, id)
+    yield from _objects.need(space, id)
+    return {}
+
+
+def _found(odd: dict[int, Flow[T]]) -> Flow[list[tuple[int, T]]]:
+    """Run flows by their place; return the place and the value of each whose object is there."""
+    if not odd:
+        return []
+    results = yield from settled(*odd.values())
+    found: list[tuple[int, T]] = []
+    for at, result in zip(odd, results, strict=True):
+        if not isinstance(result, Exception):
+            found.append((at, result))
+        elif not isinstance(result, NotFound):
+            raise result
+    return found
+
+
+def read_one(space: Space, ids: Sequence[str], name: str) -> Flow[list[Any]]:
+    """Return one field of many objects in order, None for what is absent. One round trip: `HGET`."""
+    replies = yield Ask(Series(("HGET",), space.keys(ids), (name,), repeatable=True), "read")
+    decode = space.schema.fields[name].codec.decode
+    if {bytes}.issuperset(map(type, replies)):
+        try:
+            return list(map(decode, replies))
+        except Exception:  # noqa: BLE001  # raised again below, where it is known whose bytes they are
+            pass
+    found: list[Any] = []
+    odd: dict[int, Flow[tuple[None, Any]]] = {}
+    for at, (id, raw) in enumerate(zip(ids, replies, strict=True)):
+        if type(raw) is bytes:
+            found.append(space.schema.decode(id, name, raw))
+        else:
+            found.append(None)
+            odd[at] = _objects.guarded(space, id, _objects.fetch_absent(space, id, name, raw, creating=False))
+    for at, (_, value) in (yield from _found(odd)):
+        found[at] = value
+    return found
+
+
+def read_many(space: Space, ids: Sequence[str], names: Sequence[str]) -> Flow[list[list[Any] | None]]:
+    """Return several fields of many objects in order, None for what is absent. One round trip: `HMGET`."""
+    replies = yield Ask(Series(("HMGET",), space.keys(ids), tuple(names), repeatable=True), "read")
+    fields = [(name, space.schema.fields[name].codec.decode) for name in names]
     found: list[list[Any] | None] = []
-    for chunk in chunks(ids):
-        found += _values((yield from settled(*(_objects.read_many(space, id, names) for id in chunk))))
+    odd: dict[int, Flow[list[Any]]] = {}
+    for at, reply in enumerate(replies):
+        if isinstance(reply, Exception) or None in reply:
+            found.append(None)
+            odd[at] = _objects.guarded(space, ids[at], _of_reply(space, ids[at], names, reply))
+            continue
+        try:
+            found.append([decode(raw) for (_, decode), raw in zip(fields, reply, strict=True)])
+        except Exception:  # noqa: BLE001  # raised again, with the place of the bytes
+            found.append([space.schema.decode(ids[at], name, raw) for name, raw in zip(names, reply, strict=True)])
+    for at, values in (yield from _found(odd)):
+        found[at] = values
     return found
 
 
-def create_many(space: Space, values: Iterable[tuple[str, BaseModel]]) -> Flow[list[str]]:
-    """Store new objects; return their ids. One round trip for each chunk, each object atomically.
+def _of_reply(space: Space, id: str, names: Sequence[str], reply: Any) -> Flow[list[Any]]:
+    if isinstance(reply, Exception):
+        raise reply
+    return (yield from _objects.values_of(space, id, names, reply))
+
+
+# ---- writing
+
+
+class Stored(NamedTuple):
+    """The ids of a chunk that were stored, and those that were taken."""
+
+    ids: list[str]
+    taken: list[str]
+
+
+def stored(space: Space, parts: Iterable[Stored]) -> list[str]:
+    """Return the ids that all chunks have stored.
 
     Raises:
         AlreadyExists: with the ids that were taken and left as they are; all others are stored.
     """
-    stored: list[str] = []
+    ids: list[str] = []
     taken: list[str] = []
-    for chunk in chunks(values):
-        results = yield from settled(*(_objects.create(space, id, value) for id, value in chunk))
-        for (id, _), result in zip(chunk, results, strict=True):
-            if isinstance(result, AlreadyExists):
-                taken.append(id)
-            elif isinstance(result, Exception):
-                raise result
-            else:
-                stored.append(id)
+    for part in parts:
+        ids += part.ids
+        taken += part.taken
     if taken:
         raise AlreadyExists(model=space.schema.name, ids=taken)
-    return stored
+    return ids
 
 
-def put_many(space: Space, values: Iterable[tuple[str, BaseModel]]) -> Flow[list[str]]:
-    """Create or replace whole objects; return their ids. One round trip for each chunk, each object atomically."""
-    stored: list[str] = []
-    for chunk in chunks(values):
-        _values((yield from settled(*(_objects.put(space, id, value) for id, value in chunk))))
-        stored += [id for id, _ in chunk]
-    return stored
+def create_many(space: Space, values: Sequence[tuple[str, BaseModel]], tally: Tally) -> Flow[Stored]:
+    """Store new objects. One round trip: a script for each.
+
+    Raises:
+        ValidationError: the model refuses some; the others are stored.
+    """
+    ids, replies = yield from _write(space, values, _scripts.insert, tally)
+    taken = [id for id, reply in zip(ids, replies, strict=True) if not reply] if 0 in replies else []
+    tally.taken += taken
+    return Stored([id for id, reply in zip(ids, replies, strict=True) if reply] if taken else ids, taken)
 
 
-def delete_many(space: Space, ids: Iterable[str]) -> Flow[int]:
-    """Delete objects; return how many were there. One round trip for each chunk."""
-    deleted = 0
-    for chunk in chunks(ids):
-        deleted += sum(_values((yield from settled(*(_objects.delete(space, id) for id in chunk)))))
-    return deleted
+def put_many(space: Space, values: Sequence[tuple[str, BaseModel]], tally: Tally) -> Flow[Stored]:
+    """Create or replace objects. One round trip: a script for each.
+
+    Raises:
+        ValidationError: the model refuses some; the others are stored.
+    """
+    ids, _ = yield from _write(space, values, _scripts.replace, tally)
+    return Stored(ids, [])
+
+
+def delete_many(space: Space, ids: Sequence[str], tally: Tally) -> Flow[int]:
+    """Delete objects; return how many were there. One round trip: a `DEL` for each."""
+    return sum((yield from _done(ids, Series(("DEL",), space.keys(ids)), tally)))
+
+
+def _write(
+    space: Space, values: Sequence[tuple[str, BaseModel]], script: Script, tally: Tally
+) -> Flow[tuple[list[str], list[int]]]:
+    """Run a script on each whole object; return the ids of those that the model admits, and the replies."""
+    ids: list[str] = []
+    contents: list[list[Argument]] = []
+    refused: list[tuple[str, ValidationError]] = []
+    for id, value in values:
+        try:
+            contents.append(_objects.encoded(space, value))
+        except ValidationError as error:
+            refused.append((id, error))
+        else:
+            ids.append(id)
+    replies: list[int] = []
+    if ids:
+        replies = yield from _done(ids, _calls(space, script, ids, contents), tally, script)
+    if refused:
+        raise tally.failed(located(space.schema.name, refused), [id for id, _ in refused], len(ids))
+    return ids, replies
+
+
+def _calls(
+    space: Space, script: Script, ids: Sequence[str], contents: Sequence[Sequence[Argument]]
+) -> Sequence[Command]:
+    """Return the commands that call a script on whole objects."""
+    names, keys, start = tuple(space.schema.fields), space.keys(ids), ("EVALSHA", script.sha, 1)
+    if all(len(pairs) == 2 * len(names) for pairs in contents):
+        return Series(start, keys, names, rows=[cast(Sequence[bytes], pairs[1::2]) for pairs in contents])
+    return [Command((*start, key, *pairs)) for key, pairs in zip(keys, contents, strict=True)]
+
+
+def _done(
+    ids: Sequence[str], commands: Sequence[Command], tally: Tally, script: Script | None = None
+) -> Flow[list[int]]:
+    """Write to each of these objects; return the replies. One round trip; one more where a script is not known yet."""
+    asked: Sequence[int] = range(len(ids))
+    try:
+        replies = yield Ask(commands, "write")
+        if script is not None and (lacking := [at for at in asked if isinstance(replies[at], NoScript)]):
+            asked = lacking
+            again = [Command(("EVAL", script.source, *commands[at].args[2:])) for at in lacking]
+            for at, reply in zip(lacking, (yield Ask(again, "write")), strict=True):
+                replies[at] = reply
+    except DistObjectsError as error:
+        tally.failed(error, [ids[at] for at in asked], len(ids) - len(asked))
+        raise
+    if not {int}.issuperset(map(type, replies)):
+        failures = {id: reply for id, reply in zip(ids, replies, strict=True) if isinstance(reply, Exception)}
+        raise tally.failed(next(iter(failures.values())), list(failures), len(ids) - len(failures))
+    return replies
+
+
+# ---- all of them
+
+
+def snapshots(space: Space, ids: Sequence[str]) -> Flow[list[tuple[str, BaseModel]]]:
+    """Return id and snapshot of those that are there. One round trip, as `get_many`."""
+    found = yield from get_many(space, ids)
+    return [(id, value) for id, value in zip(ids, found, strict=True) if value is not None]
 
 
 def scan(space: Space, cursor: int) -> Flow[tuple[int, list[str]]]:
@@ -107,16 +350,15 @@ def scan(space: Space, cursor: int) -> Flow[tuple[int, list[str]]]:
     return int(reply[0]), list(ids)
 
 
-def audit(space: Space, ids: Iterable[str]) -> Flow[list[Fault]]:
-    """Return those whose model refuses what is stored. One round trip for each chunk."""
+def audit(space: Space, ids: Sequence[str]) -> Flow[list[Fault]]:
+    """Return those whose model refuses what is stored. One round trip."""
     faults: list[Fault] = []
-    for chunk in chunks(ids):
-        results = yield from settled(*(_audited(space, id) for id in chunk))
-        for id, result in zip(chunk, results, strict=True):
-            if isinstance(result, (CorruptData, FieldUnset, ValidationError)):
-                faults.append(Fault(id, result))
-            elif isinstance(result, Exception) and not isinstance(result, NotFound):
-                raise result
+    results = yield from settled(*(_audited(space, id) for id in ids))
+    for id, result in zip(ids, results, strict=True):
+        if isinstance(result, (CorruptData, FieldUnset, ValidationError)):
+            faults.append(Fault(id, result))
+        elif isinstance(result, Exception) and not isinstance(result, NotFound):
+            raise result
     return faults
 
 

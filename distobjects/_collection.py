@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from typing import Any, Generic, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
 from . import _arguments, _bulk, _edits, _lock, _objects, _writes
 from ._binding import Backend, Binding
-from ._bulk import Fault
+from ._bulk import Fault, Tally, Tell
 from ._changes import Change
+from ._flow import Flow
 from ._generated import Generated, live_class, make_live
 from ._handles import FieldHandle
 from ._space import Id, Space
@@ -24,6 +26,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 E = TypeVar("E")
+X = TypeVar("X")
 
 
 class Objects(Generic[M]):
@@ -252,43 +255,76 @@ class Objects(Generic[M]):
 
     # ---- many objects
 
-    def create_many(self, values: Mapping[K, M] | Iterable[M]) -> list[str]:
+    def create_many(self, values: Mapping[K, M] | Iterable[M], *, on_progress: Tell | None = None) -> list[str]:
         """Store new objects and return their ids, in order. One round trip for each 1,000, each object atomically.
 
         Args:
-            values: by id, or values that carry their id; one without gets a new UUIDv7.
+            values: by id, or values that carry their id; one without gets a new UUIDv7. Taken as they are needed.
+            on_progress: called with how many are done and how many there are, None until that is known; `progress()`
+                makes one that writes to the terminal.
 
         Raises:
             AlreadyExists: its `ids` were taken and left as they are; all others are stored.
-            ValidationError: of a changed value; the chunks before its own are stored.
+            ValidationError: of changed values, each error in its place below the id; the others of their 1,000 and all
+                before are stored, and none after.
+            DistObjectsError: its `ids` were not stored, or, if it is OutcomeUnknown, perhaps not; all before are, and
+                none after.
         """
-        return self._backend.run(_bulk.create_many(self._space, _arguments.many(self._space, values)))
+        tally = _bulk.Tally(values, on_progress)
+        make = partial(_bulk.create_many, self._space, tally=tally)
+        return _bulk.stored(self._space, self._each(make, self._identified(values), tally))
 
-    def put_many(self, values: Mapping[K, M] | Iterable[M]) -> list[str]:
-        """Create or replace whole objects and return their ids, in order. One round trip for each 1,000."""
-        return self._backend.run(_bulk.put_many(self._space, _arguments.many(self._space, values)))
+    def put_many(self, values: Mapping[K, M] | Iterable[M], *, on_progress: Tell | None = None) -> list[str]:
+        """Create or replace whole objects and return their ids, in order. One round trip for each 1,000.
 
-    def get_many(self, ids: Iterable[Id | M]) -> list[M | None]:
+        Arguments and errors are those of `create_many`.
+        """
+        tally = _bulk.Tally(values, on_progress)
+        make = partial(_bulk.put_many, self._space, tally=tally)
+        return _bulk.stored(self._space, self._each(make, self._identified(values), tally))
+
+    def get_many(self, ids: Iterable[Id | M], *, on_progress: Tell | None = None) -> list[M | None]:
         """Return snapshots in order, None for what is absent. One round trip for each 1,000."""
-        return cast(list[M | None], self._backend.run(_bulk.get_many(self._space, map(self.id_of, ids))))
+        tally = _bulk.Tally(ids, on_progress)
+        parts = self._each(partial(_bulk.get_many, self._space), self._pages(ids), tally)
+        return cast(list[M | None], [value for part in parts for value in part])
 
     @overload
-    def read_many(self, ids: Iterable[Id | M], field: A, /) -> list[A | None]: ...
-    @overload
-    def read_many(self, ids: Iterable[Id | M], field: A, field2: B, /) -> list[tuple[A, B] | None]: ...
-    @overload
-    def read_many(self, ids: Iterable[Id | M], field: A, field2: B, field3: C, /) -> list[tuple[A, B, C] | None]: ...
+    def read_many(self, ids: Iterable[Id | M], field: A, /, *, on_progress: Tell | None = ...) -> list[A | None]: ...
     @overload
     def read_many(
-        self, ids: Iterable[Id | M], field: Any, field2: Any, field3: Any, field4: Any, /, *fields: Any
+        self, ids: Iterable[Id | M], field: A, field2: B, /, *, on_progress: Tell | None = ...
+    ) -> list[tuple[A, B] | None]: ...
+    @overload
+    def read_many(
+        self, ids: Iterable[Id | M], field: A, field2: B, field3: C, /, *, on_progress: Tell | None = ...
+    ) -> list[tuple[A, B, C] | None]: ...
+    @overload
+    def read_many(
+        self,
+        ids: Iterable[Id | M],
+        field: Any,
+        field2: Any,
+        field3: Any,
+        field4: Any,
+        /,
+        *fields: Any,
+        on_progress: Tell | None = ...,
     ) -> list[tuple[Any, ...] | None]: ...
-    def read_many(self, ids: Any, /, *fields: Any) -> Any:
+    def read_many(self, ids: Any, /, *fields: Any, on_progress: Tell | None = None) -> Any:
         """Return fields of many objects in order, as `read` does, None for what is absent."""
-        return self._backend.run(_arguments.reading_many(self._space, map(self.id_of, ids), fields))
+        tally = _bulk.Tally(ids, on_progress)
+        parts = self._each(_arguments.reading_many(self._space, fields), self._pages(ids), tally)
+        return [value for part in parts for value in part]
 
-    def delete_many(self, ids: Iterable[Id | M]) -> int:
-        """Delete objects; return how many were there. One round trip for each 1,000."""
-        return self._backend.run(_bulk.delete_many(self._space, map(self.id_of, ids)))
+    def delete_many(self, ids: Iterable[Id | M], *, on_progress: Tell | None = None) -> int:
+        """Delete objects; return how many were there. One round trip for each 1,000.
+
+        Raises:
+            DistObjectsError: its `ids` were not deleted, or, if it is OutcomeUnknown, perhaps not; all before are.
+        """
+        tally = _bulk.Tally(ids, on_progress)
+        return sum(self._each(partial(_bulk.delete_many, self._space, tally=tally), self._pages(ids), tally))
 
     # ---- all objects
 
@@ -307,19 +343,27 @@ class Objects(Generic[M]):
         """Count the objects by going through their keys, page by page. As many round trips as `ids`."""
         return sum(map(len, self._pages()))
 
-    def stream(self, ids: Iterable[Id | M] | None = None) -> Iterator[tuple[str, M]]:
-        """Yield id and snapshot of every object, or of these, in constant memory; what is absent is left out."""
-        for page in self._pages(ids):
-            found = self._backend.run(_bulk.get_many(self._space, page))
-            yield from ((id, cast(M, value)) for id, value in zip(page, found, strict=True) if value is not None)
+    def stream(
+        self, ids: Iterable[Id | M] | None = None, *, on_progress: Tell | None = None
+    ) -> Iterator[tuple[str, M]]:
+        """Yield id and snapshot of every object, or of these, in constant memory; what is absent is left out.
 
-    def audit(self, ids: Iterable[Id | M] | None = None) -> Iterator[Fault]:
+        While the first 1,000 are used, the next are on their way; whoever ends early has asked for no more than them.
+        """
+        tally = _bulk.Tally(ids, on_progress)
+        with closing(self._each(partial(_bulk.snapshots, self._space), self._pages(ids), tally)) as parts:
+            for part in parts:
+                yield from cast(list[tuple[str, M]], part)
+
+    def audit(self, ids: Iterable[Id | M] | None = None, *, on_progress: Tell | None = None) -> Iterator[Fault]:
         """Yield every object, or those of these, whose whole model refuses what is stored, and why.
 
         Reads trust what writes have validated; data from elsewhere, or from before a model changed, shows here.
         """
-        for page in self._pages(ids):
-            yield from self._backend.run(_bulk.audit(self._space, page))
+        tally = _bulk.Tally(ids, on_progress)
+        with closing(self._each(partial(_bulk.audit, self._space), self._pages(ids), tally)) as parts:
+            for part in parts:
+                yield from part
 
     def watch(self, id: Id | M | None = None) -> Iterator[Change[M]]:
         """Not there yet: yield the changes of one object, or of all."""
@@ -329,14 +373,25 @@ class Objects(Generic[M]):
         """Not there yet: a local copy that is kept fresh."""
         raise NotImplementedError("mirror() is not there yet; get() gives a snapshot")
 
+    def _each(
+        self, make: Callable[[list[X]], Flow[V]], chunked: Iterable[list[X]], tally: Tally
+    ) -> Generator[V, None, None]:
+        return self._backend._each(_bulk.flows(make, chunked, tally))
+
     def _pages(self, ids: Iterable[Id | M] | None = None) -> Iterator[list[str]]:
         if ids is not None:
-            yield from _bulk.chunks(map(self.id_of, ids))
+            for chunk in _bulk.chunks(ids):
+                yield _arguments.ids_of(self._space, self._backend, chunk)
             return
         cursor = -1
         while cursor:
             cursor, page = self._backend.run(_bulk.scan(self._space, max(cursor, 0)))
             yield page
+
+    def _identified(self, values: Mapping[K, M] | Iterable[M]) -> Iterator[list[tuple[str, BaseModel]]]:
+        keyed = isinstance(values, Mapping)
+        for chunk in _bulk.chunks(_arguments.items_of(values)):
+            yield _arguments.identified_many(self._space, chunk, keyed=keyed)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}[{self._space.schema.name}] {self._space.stem!r}>"

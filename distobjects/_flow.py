@@ -7,7 +7,7 @@ and returns a decoded value. What must be atomic is one command or one Lua call:
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, overload
 
 from .errors import DistObjectsError
 
@@ -23,6 +23,49 @@ class Command(NamedTuple):
     repeatable: bool = False
 
 
+class Series(Sequence[Command]):
+    """The commands of one round trip that differ in their key and their values alone: they are packed as one.
+
+    Attributes:
+        before: what each command begins with.
+        keys: one for each command, in order.
+        after: what follows each key; where there are `rows`, a value of the key's row follows each of it.
+        rows: as many values as `after` has, for each key.
+    """
+
+    __slots__ = ("after", "before", "keys", "repeatable", "rows")
+
+    def __init__(
+        self,
+        before: tuple[Argument, ...],
+        keys: Sequence[str],
+        after: tuple[Argument, ...] = (),
+        *,
+        rows: Sequence[Sequence[bytes]] | None = None,
+        repeatable: bool = False,
+    ) -> None:
+        self.before = before
+        self.keys = keys
+        self.after = after
+        self.rows = rows
+        self.repeatable = repeatable
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, at: int) -> Command: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Command]: ...
+    def __getitem__(self, at: int | slice) -> Command | list[Command]:
+        if isinstance(at, slice):
+            return [self[each] for each in range(*at.indices(len(self)))]
+        after = self.after
+        if self.rows is not None:
+            after = tuple(part for pair in zip(after, self.rows[at], strict=True) for part in pair)
+        return Command((*self.before, self.keys[at], *after), self.repeatable)
+
+
 class Ask(NamedTuple):
     """The commands of one round trip; the flow is sent one reply for each, an error reply as an exception value."""
 
@@ -32,9 +75,11 @@ class Ask(NamedTuple):
     @property
     def repeatable(self) -> bool:
         # The ask of one command is the hot path; a generator expression would cost it a fiftieth of a round trip.
-        return (
-            self.commands[0].repeatable if len(self.commands) == 1 else all(each.repeatable for each in self.commands)
-        )
+        if len(self.commands) == 1:
+            return self.commands[0].repeatable
+        if isinstance(self.commands, Series):
+            return self.commands.repeatable
+        return all(each.repeatable for each in self.commands)
 
 
 class Pause(NamedTuple):
@@ -80,6 +125,26 @@ def advance(flow: Flow[T], replies: list[Any] | None = None) -> Ask | Pause | Do
         return next(flow) if replies is None else flow.send(replies)
     except StopIteration as stop:
         return Done(stop.value)
+
+
+class Begun(NamedTuple, Generic[T]):
+    """A flow and its first step, or why there is none: the flow cannot begin, or whoever makes it has failed."""
+
+    flow: Flow[T] | None
+    step: Ask | Pause | Done[T] | Exception
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing, as far as its first step tells."""
+        return not isinstance(self.step, Ask) or self.step.repeatable
+
+
+def begun(flow: Flow[T]) -> Begun[T]:
+    """Take the first step of a flow."""
+    try:
+        return Begun(flow, advance(flow))
+    except Exception as error:  # noqa: BLE001  # not carried on from: it is raised in its turn
+        return Begun(None, error)
 
 
 def settled(*flows: Flow[T]) -> Flow[list[T | Exception]]:

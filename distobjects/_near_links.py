@@ -17,7 +17,7 @@ from typing import Any
 
 from ._flow import Ask, Done, advance
 from ._invalidations import Listener, Reader, open_listener
-from ._links import ClientLink, PoolLink
+from ._links import ClientLink, Flight, PoolLink, Waiting
 from ._near import Cache, Entry, Near, Pulse, Table
 from ._near_reads import load_dated
 from ._redis import cannot_hear
@@ -75,6 +75,10 @@ class NearLink:
             with self._changing:
                 for key in keys:
                     self.cache.drop(key)
+
+    def launch(self, ask: Ask) -> Flight | Waiting:
+        """Send commands that only read; others when their replies are wanted, for then they drop what they name."""
+        return self._link.launch(ask) if ask.repeatable else Waiting(self, ask)
 
     def entry(self, table: Table, space: Space, id: str) -> Entry | None:
         """Return the entry of an object; None where it cannot be had through the cache: then ask past it.

@@ -50,10 +50,11 @@ def fetch(space: Space, id: str, name: str, *, creating: bool = False) -> Flow[t
     [raw] = yield Ask((Command(("HGET", key, name), repeatable=True),), "read")
     if type(raw) is bytes:  # the hot path, without the generators of the others
         return raw, space.schema.decode(id, name, raw)
-    return (yield from guarded(space, id, _fetch_absent(space, id, name, raw, creating=creating)))
+    return (yield from guarded(space, id, fetch_absent(space, id, name, raw, creating=creating)))
 
 
-def _fetch_absent(space: Space, id: str, name: str, reply: Any, *, creating: bool) -> Flow[tuple[None, Any]]:
+def fetch_absent(space: Space, id: str, name: str, reply: Any, *, creating: bool) -> Flow[tuple[None, Any]]:
+    """Return what a field reads as that no bytes came for: the reply was nil, or is an error."""
     if reply is not None:
         raise reply
     if space.schema.fields[name].default_reads_others:
@@ -70,8 +71,19 @@ def fetch_raw(space: Space, id: str, name: str, *, creating: bool) -> Flow[bytes
     """Read one field as `fetch` does; return its bytes alone, for who is going to decode them anyway."""
     [raw] = yield from ask(reading("HGET", space.key(id), name), label="read")
     if raw is None:
-        yield from _fetch_absent(space, id, name, raw, creating=creating)
+        yield from fetch_absent(space, id, name, raw, creating=creating)
     return cast(bytes | None, raw)
+
+
+def need(space: Space, id: str) -> Flow[None]:
+    """Tell an object without the fields that were asked for from an absent one. One round trip: `EXISTS`.
+
+    Raises:
+        NotFound: there is no such object.
+    """
+    [there] = yield from ask(reading("EXISTS", space.key(id)), label="read")
+    if not there:
+        raise absent(space, id)
 
 
 def read_many(space: Space, id: str, names: Sequence[str]) -> Flow[list[Any]]:
@@ -80,12 +92,14 @@ def read_many(space: Space, id: str, names: Sequence[str]) -> Flow[list[Any]]:
 
 
 def _read_many(space: Space, id: str, names: Sequence[str]) -> Flow[list[Any]]:
-    key = space.key(id)
-    [raws] = yield from ask(reading("HMGET", key, *names), label="read")
+    [raws] = yield from ask(reading("HMGET", space.key(id), *names), label="read")
+    return (yield from values_of(space, id, names, raws))
+
+
+def values_of(space: Space, id: str, names: Sequence[str], raws: Sequence[bytes | None]) -> Flow[list[Any]]:
+    """Return the values of fields whose bytes have been read. One round trip where all are nil, to tell why."""
     if all(raw is None for raw in raws):
-        [there] = yield from ask(reading("EXISTS", key), label="read")
-        if not there:
-            raise absent(space, id)
+        yield from need(space, id)
     if any(
         raw is None and space.schema.fields[name].default_reads_others for raw, name in zip(raws, names, strict=True)
     ):

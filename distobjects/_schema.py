@@ -314,6 +314,13 @@ def refused(model: str, name: str, value: Any, kind: str, reason: str) -> Valida
     return ValidationError.from_exception_data(model, [{"type": error, "loc": (name,), "input": value}])
 
 
+def located(model: str, refused: Iterable[tuple[str, ValidationError]]) -> ValidationError:
+    """Make one error of those of several objects, each of which begins its place with the object's id."""
+    return ValidationError.from_exception_data(
+        model, [_within(id, detail) for id, error in refused for detail in _details(error)]
+    )
+
+
 def _kind(error: Exception) -> str:
     """Name what is wrong with bytes, without them."""
     if isinstance(error, ValidationError):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
@@ -99,6 +100,14 @@ class Space:
         if _RESERVED.search(id):
             id = _RESERVED.sub(lambda found: f"%{ord(found[0]):02X}", id)
         return f"{self.prefix}{self.name}:{id}"
+
+    def keys(self, ids: Sequence[str]) -> list[str]:
+        """Return the keys of many objects, as `key` does."""
+        # One look at all of them costs a tenth of a look at each.
+        together, stem = "".join(ids), self.stem
+        if together.isascii() and together.isprintable() and not any(each in together for each in "%{}"):
+            return [stem + id for id in ids]
+        return [self.key(id) for id in ids]
 
     def sub_key(self, name: str, id: str) -> str:
         """Return a key beside the object's, in its slot, that no object can have."""

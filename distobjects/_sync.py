@@ -7,13 +7,14 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _wire
-from ._flow import Ask, Flow
+from ._flow import Ask, Begun, Done, Flow, Pause, begun
 from ._near import Near
 from ._retry import Lost, delay
-from .errors import StoreUnavailable
+from .errors import DistObjectsError, StoreUnavailable
 
 if TYPE_CHECKING:
     from . import _links, _near_links
@@ -44,12 +45,15 @@ class Runner:
         where: str = self._link.where
         return where
 
-    def run(self, flow: Flow[T]) -> T:
-        """Run a flow to its end and return its value."""
+    def _admit(self) -> None:
         if self.closed:
             raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
         if _in_running_loop():
             _warn_of_blocking()
+
+    def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return its value."""
+        self._admit()
         started = time.monotonic()
         try:
             step = next(flow)
@@ -74,6 +78,68 @@ class Runner:
                 time.sleep(delay(lost, ask, attempt, time.monotonic() - started))
                 attempt += 1
 
+    def each(self, flows: Iterable[Flow[T]]) -> Generator[T, None, None]:
+        """Run flows in turn and yield their values.
+
+        While one works on the replies to its first ask, the next one's first ask is on its way. But nothing leaves
+        before what writes has ended. A failure to get replies is raised inside of the flow, which knows what it means.
+        """
+        self._admit()
+        ahead: tuple[Begun[T], Any] | None = None
+        try:
+            for coming in _begun(flows):
+                if ahead is not None and not ahead[0].reads:
+                    written, ahead = ahead, None
+                    yield self._ended(*written)
+                this, ahead = ahead, coming and (coming, self._launched(coming.step))
+                if this is not None:
+                    yield self._ended(*this)
+        finally:
+            if ahead is not None and ahead[1] is not None:
+                ahead[1].drop()
+
+    def _launched(self, step: object) -> Any:
+        """Send an ask whose replies are wanted later; None where it is no ask."""
+        if not isinstance(step, Ask):
+            return None
+        self.trips += 1
+        return self._link.launch(step)
+
+    def _ended(self, this: Begun[T], flight: Any) -> T:
+        """Run a flow that has begun to its end and return its value."""
+        flow, step = this
+        if isinstance(step, Exception):
+            raise step
+        if isinstance(step, Done):
+            done: T = step.value
+            return done
+        assert flow is not None
+        started = time.monotonic()
+        try:
+            while True:
+                try:
+                    replies = self._landed(step, flight, started)
+                except DistObjectsError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(replies)
+                flight = None
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+
+    def _landed(self, step: Ask | Pause, flight: Any, started: float) -> list[Any]:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return [time.monotonic() - started]
+        if flight is not None:
+            try:
+                replies: list[Any] = flight.land()
+                return replies
+            except Lost as lost:
+                time.sleep(delay(lost, step, 0, 0.0))
+        return self._post(step)
+
     def refuse_slots(self, keys: list[str]) -> None:
         """Refuse keys that a cluster has in different slots."""
         _wire.refuse_slots(self._link.client, keys)
@@ -88,6 +154,16 @@ class Runner:
         """Run nothing more. Close the client if it is our `own`."""
         self.closed = True
         self._link.close(own=own)
+
+
+def _begun(flows: Iterable[Flow[T]]) -> Generator[Begun[T] | None, None, None]:
+    """Yield flows that have begun; at the end, or after the failure of who makes them, None."""
+    try:
+        for flow in flows:
+            yield begun(flow)
+    except Exception as error:  # noqa: BLE001  # not carried on from: it is raised in its turn
+        yield Begun(None, error)
+    yield None
 
 
 def _in_running_loop() -> bool:

@@ -27,9 +27,15 @@ from typing import Any
 
 
 class DistObjectsError(Exception):
-    """The root: catch this to catch everything that distobjects raises of its own."""
+    """The root: catch this to catch everything that distobjects raises of its own.
+
+    Attributes:
+        ids: where an operation on many objects failed, those that it did not do, or perhaps not.
+    """
 
     __module__ = "distobjects"
+
+    ids: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__)
