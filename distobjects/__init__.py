@@ -10,6 +10,7 @@ from ._collection import Objects
 from ._handles import FieldHandle
 from ._live import DObject
 from ._near import Near
+from ._progress import progress
 from ._reference import F
 from ._transaction import Transaction
 from .errors import (
@@ -69,6 +70,7 @@ __all__ = [
     "Unsupported",
     "connect",
     "connect_async",
+    "progress",
 ]
 
 # Loaded at their first use: asyncio is a third of what importing this package would take.

@@ -414,7 +414,8 @@ async def _flows(
 ) -> AsyncIterator[Flow[V]]:
     """The twin of `_bulk.flows`."""
     async for chunk in chunked:
-        yield tally.flow(make(chunk), len(chunk))
+        if chunk:
+            yield tally.flow(make(chunk), len(chunk))
     tally.end()
 
 

@@ -79,16 +79,14 @@ class Tally:
 
     def failed(self, error: E, ids: Sequence[str], others: int) -> E:
         """Let an error say which objects it is about, and what is known of the others: so many in their chunk."""
-        outcome = "have not been done"
+        outcome = "not done"
         if isinstance(error, DistObjectsError):
             error.ids = tuple(ids)
             if isinstance(error, OutcomeUnknown):
-                outcome = "have been done, each of them once or not at all"
-        taken = f", but for {_listed(self.taken)}, which existed already" if self.taken else ""
-        error.add_note(
-            f"{_listed(ids)} {outcome}; all {self.done + others:,} others before and beside them are done{taken}, "
-            "and nothing after them has been sent"
-        )
+                outcome = "done or not, each of them"
+        taken = f" ({_listed(self.taken)} existed already)" if self.taken else ""
+        done = f"{self.done + others:,} others, before and beside them{taken}"
+        error.add_note(f"{outcome}: {_listed(ids)}; done: {done}; not sent: all that come after")
         return error
 
 
@@ -99,9 +97,10 @@ def _listed(ids: Sequence[str]) -> str:
 
 
 def flows(make: Callable[[list[X]], Flow[T]], chunked: Iterable[list[X]], tally: Tally) -> Iterator[Flow[T]]:
-    """Make a flow of each chunk."""
+    """Make a flow of each chunk; a page of SCAN may be empty."""
     for chunk in chunked:
-        yield tally.flow(make(chunk), len(chunk))
+        if chunk:
+            yield tally.flow(make(chunk), len(chunk))
     tally.end()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 import pytest
@@ -19,6 +21,7 @@ from distobjects import (
     FieldUnset,
     NotFound,
     Objects,
+    OutcomeUnknown,
     UnknownField,
     Unsupported,
     _bulk,
@@ -757,11 +760,14 @@ def test_persisting_is_one_persist() -> None:
 
 def test_a_thousand_snapshots_are_one_round_trip_and_the_next_is_another() -> None:
     ids = [str(n) for n in range(1001)]
-    flow = _bulk.get_many(space_of(Student), ids)
-    step = advance(flow)
+    make = partial(_bulk.get_many, space_of(Student))
+    first, second = _bulk.flows(make, _bulk.chunks(ids), _bulk.Tally(ids, None))
+    step = advance(first)
     assert asked(step) == [("HMGET", f"Student:{id}", "name", "age", "tags") for id in ids[:1000]]
-    assert asked(advance(flow, [[b"N", None, None]] * 1000)) == [("HMGET", "Student:1000", "name", "age", "tags")]
-    assert advance(flow, [[b"N", None, None]]) == Done([Student(name="N")] * 1001)
+    assert repeatable(step)
+    assert advance(first, [[b"N", None, None]] * 1000) == Done([Student(name="N")] * 1000)
+    assert asked(advance(second)) == [("HMGET", "Student:1000", "name", "age", "tags")]
+    assert advance(second, [[b"N", None, None]]) == Done([Student(name="N")])
 
 
 def test_absent_objects_among_many_are_asked_for_together() -> None:
@@ -788,45 +794,114 @@ def test_fields_of_many_objects_are_one_round_trip() -> None:
     assert advance(flow, [[b"A", b"1"], [b"B", None]]) == Done([["A", 1], ["B", 0]])
 
 
+def test_one_field_of_many_objects_is_one_round_trip_and_defaults_are_asked_for_together() -> None:
+    flow = _bulk.read_one(space_of(Student), ["1", "2", "3"], "age")
+    assert asked(advance(flow)) == [("HGET", f"Student:{id}", "age") for id in "123"]
+    assert asked(advance(flow, [None, b"7", None])) == [("EXISTS", "Student:1"), ("EXISTS", "Student:3")]
+    assert advance(flow, [1, 0]) == Done([0, 7, None])
+
+
+def creating(values: dict[str, Student], tally: _bulk.Tally | None = None) -> Flow[_bulk.Stored]:
+    return _bulk.create_many(space_of(Student), list(values.items()), tally or _bulk.Tally(values, None))
+
+
 def test_creating_many_is_one_round_trip_and_tells_which_were_taken() -> None:
-    flow = _bulk.create_many(space_of(Student), [(id, Student(name=id)) for id in "abc"])
+    flow = creating({id: Student(name=id) for id in "abc"})
     assert [command[:4] for command in asked(advance(flow))] == [
         evalsha(_scripts.insert, f"Student:{id}") for id in "abc"
     ]
+    part = finished(advance(flow, [0, 1, 0]))
+    assert part == (["b"], ["a", "c"])
     with pytest.raises(AlreadyExists) as caught:
-        advance(flow, [0, 1, 0])
+        _bulk.stored(space_of(Student), [part, _bulk.Stored(["d"], [])])
     assert caught.value.ids == ("a", "c")
 
 
 def test_creating_many_with_an_unknown_script_is_one_trip_more() -> None:
-    flow = _bulk.create_many(space_of(Student), [(id, Student(name=id)) for id in "ab"])
+    flow = creating({id: Student(name=id) for id in "abc"})
     advance(flow)
-    step = advance(flow, [NoScript("NOSCRIPT")] * 2)
-    assert [command[0] for command in asked(step)] == ["EVAL", "EVAL"]
-    assert advance(flow, [1, 1]) == Done(["a", "b"])
+    step = advance(flow, [NoScript("NOSCRIPT"), 1, NoScript("NOSCRIPT")])
+    assert [(command[0], command[3]) for command in asked(step)] == [("EVAL", "Student:a"), ("EVAL", "Student:c")]
+    assert advance(flow, [1, 0]) == Done((["a", "b"], ["c"]))
 
 
 def test_creating_many_stores_the_others_where_one_is_invalid() -> None:
     bad = Student(name="b")
     bad.age = -1
-    flow = _bulk.create_many(space_of(Student), [("a", Student(name="a")), ("b", bad), ("c", Student(name="c"))])
+    flow = creating({"a": Student(name="a"), "b": bad, "c": Student(name="c")})
     assert [command[3] for command in asked(advance(flow))] == ["Student:a", "Student:c"]
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError) as caught:
         advance(flow, [1, 1])
+    assert [error["loc"] for error in caught.value.errors()] == [("b", "age")]
+    assert caught.value.__notes__ == [
+        "not done: 'b'; done: 2 others, before and beside them; not sent: all that come after"
+    ]
+
+
+def test_invalid_values_alone_ask_for_nothing() -> None:
+    bad = Student(name="b")
+    bad.age = -1
+    with pytest.raises(ValidationError):
+        advance(creating({"b": bad}))
+
+
+def test_an_error_among_many_names_what_it_is_about_and_tells_of_the_others() -> None:
+    tally = _bulk.Tally([], None)
+    finished_flow = tally.flow(creating({"x": Student(name="x"), "y": Student(name="y")}, tally), 2)
+    advance(finished_flow)
+    advance(finished_flow, [0, 1])
+    flow = creating({id: Student(name=id) for id in "abc"}, tally)
+    advance(flow)
+    with pytest.raises(AccessDenied) as caught:
+        advance(flow, [1, AccessDenied("NOPERM"), AccessDenied("NOPERM")])
+    assert caught.value.ids == ("b", "c")
+    assert caught.value.__notes__ == [
+        "not done: 'b', 'c'; done: 3 others, before and beside them ('x' existed already); "
+        "not sent: all that come after"
+    ]
+
+
+def test_a_lost_reply_among_many_may_mean_each_of_them() -> None:
+    flow = _bulk.delete_many(space_of(Student), [str(n) for n in range(7)], _bulk.Tally([], None))
+    advance(flow)
+    with pytest.raises(OutcomeUnknown) as caught:
+        flow.throw(OutcomeUnknown("lost"))
+    assert caught.value.ids == tuple("0123456")
+    assert pickle.loads(pickle.dumps(caught.value)).ids == tuple("0123456")
+    assert caught.value.__notes__ == [
+        "done or not, each of them: '0', '1', '2', '3', '4' and 2 more; done: 0 others, before and beside them; "
+        "not sent: all that come after"
+    ]
 
 
 def test_putting_many_is_one_round_trip() -> None:
-    flow = _bulk.put_many(space_of(Student), [(id, Student(name=id)) for id in "ab"])
+    flow = _bulk.put_many(space_of(Student), [(id, Student(name=id)) for id in "ab"], _bulk.Tally([], None))
     assert [command[:4] for command in asked(advance(flow))] == [
         evalsha(_scripts.replace, f"Student:{id}") for id in "ab"
     ]
-    assert advance(flow, [1, 1]) == Done(["a", "b"])
+    assert advance(flow, [1, 1]) == Done((["a", "b"], []))
 
 
 def test_deleting_many_is_one_round_trip_and_counts() -> None:
-    flow = _bulk.delete_many(space_of(Student), ["1", "2", "3"])
+    flow = _bulk.delete_many(space_of(Student), ["1", "2", "3"], _bulk.Tally([], None))
     assert asked(advance(flow)) == [("DEL", f"Student:{id}") for id in "123"]
     assert advance(flow, [1, 0, 1]) == Done(2)
+
+
+def test_progress_is_told_by_chunk_with_the_total_as_soon_as_it_is_known() -> None:
+    told: list[tuple[int, int | None]] = []
+    ids = [str(n) for n in range(2500)]
+    for items, total in ((ids, 2500), (iter(ids), None)):
+        tally = _bulk.Tally(items, lambda done, total: told.append((done, total)))
+        flows = _bulk.flows(partial(_bulk.delete_many, space_of(Student), tally=tally), _bulk.chunks(items), tally)
+        for flow in [next(flows), next(flows)]:
+            advance(flow)
+            advance(flow, [1] * 1000)
+        last, *_ = flows
+        advance(last)
+        advance(last, [1] * 500)
+        assert told == [(1000, total), (2000, total), (2500, 2500)]
+        told.clear()
 
 
 def test_listing_is_scan_by_pattern_and_skips_what_is_no_object() -> None:
@@ -853,9 +928,9 @@ def test_an_unavailable_server_ends_an_audit() -> None:
         advance(flow, [AccessDenied("NOPERM")])
 
 
-@pytest.mark.parametrize("operation", [_bulk.create_many, _bulk.put_many, _bulk.get_many, _bulk.delete_many])
-def test_nothing_asks_for_nothing(operation: Callable[..., Flow[Any]]) -> None:
-    assert finished(advance(operation(space_of(Student), []))) in ([], 0)
+def test_nothing_asks_for_nothing() -> None:
+    chunked: list[list[str]] = [[], []]
+    assert list(_bulk.flows(partial(_bulk.get_many, space_of(Student)), chunked, _bulk.Tally([], None))) == []
 
 
 # ---- round trips on real servers
