@@ -25,6 +25,7 @@ class Fault(Enum):
     LOSE_REQUEST = "the server never sees it"
     LOSE_REPLY = "the server does it, the client is told nothing"
     CUT_REPLY = "the server does it, the client gets one byte of the reply"
+    HALF_REPLY = "the server does it, the client gets half of what arrives of the reply"
     HOLD_REPLY = "the server does it, the reply waits for `release`"
     LATE_REPLY = "the server does it, the client is told a little later"
     LATE_REQUEST = "the client is cut off, the server does it a little later"
@@ -177,7 +178,9 @@ async def _relay(proxy: Proxy, server: Server, near: asyncio.StreamReader, clien
             fault = pending.pop(0) if pending else None
             if fault is Fault.CUT_REPLY:
                 client.write(reply[:1])
-            if fault in (Fault.LOSE_REPLY, Fault.CUT_REPLY):
+            if fault is Fault.HALF_REPLY:
+                client.write(reply[: len(reply) // 2])
+            if fault in (Fault.LOSE_REPLY, Fault.CUT_REPLY, Fault.HALF_REPLY):
                 return
             if fault is Fault.HOLD_REPLY:
                 await proxy._released.wait()
