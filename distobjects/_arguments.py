@@ -90,7 +90,7 @@ def ids_of(space: Space, backend: object, ids: list[Any]) -> list[str]:
 
 def items_of(values: Any) -> Any:
     """Return what `identified_many` takes: values, or pairs of an id and a value."""
-    return values.items() if isinstance(values, Mapping) else values
+    return cast(Any, values).items() if isinstance(values, Mapping) else values
 
 
 def identified_many(space: Space, items: list[Any], *, keyed: bool) -> list[tuple[str, BaseModel]]:
@@ -142,7 +142,7 @@ def reading_many(space: Space, references: Sequence[object]) -> Callable[[list[s
 def _reading_many(
     space: Space, ids: Sequence[str], names: Sequence[str], paths: Sequence[tuple[str, ...]]
 ) -> Flow[list[Any]]:
-    rows = (yield from _bulk.read_many(space, ids, names)) if names else [[] for _ in ids]
+    rows = (yield from _bulk.read_many(space, ids, names)) if names else [list[Any]() for _ in ids]
     if paths == [(name,) for name in names]:
         return [None if row is None else tuple(row) for row in rows]
     return [

@@ -134,7 +134,9 @@ def _of_list(names: Sequence[str]) -> Callable[[Any], dict[str, bytes | None] | 
     nothing: list[None] = [None] * len(names)
 
     def read(reply: Any) -> dict[str, bytes | None] | None:
-        return dict(zip(names, reply, strict=True)) if type(reply) is list and reply != nothing else None
+        if isinstance(reply, Exception) or reply == nothing:
+            return None
+        return dict(zip(names, reply, strict=True))
 
     return read
 
