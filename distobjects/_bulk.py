@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from . import _objects, _scripts
-from ._flow import Argument, Ask, Command, Flow, NoScript, Series, ask, reading, settled
+from ._flow import Ask, Command, Flow, NoScript, Series, ask, reading, settled
 from ._schema import located
 from ._scripts import Script
 from ._space import Space
@@ -109,56 +109,43 @@ def flows(make: Callable[[list[X]], Flow[T]], chunked: Iterable[list[X]], tally:
 
 def get_many(space: Space, ids: Sequence[str]) -> Flow[list[BaseModel | None]]:
     """Return snapshots in order, None for what is absent. One round trip: `HMGET` or `HGETALL`."""
-    schema = space.schema
-    names = list(schema.fields)
-    wide = _objects.is_wide(space)
-    before, after = ("HGETALL", ()) if wide else ("HMGET", tuple(names))
-    replies = yield Ask(Series((before,), space.keys(ids), after, repeatable=True), "load")
-    read = _of_hash(names) if wide else _of_list(names)
-    decode, snapshot = schema.decode_all, schema.snapshot
+    schema, names, wide = space.schema, tuple(space.schema.fields), _objects.is_wide(space)
+    before, after = ("HGETALL", ()) if wide else ("HMGET", names)
+    rows: Sequence[Any] = yield Ask(Series((before,), space.keys(ids), after, repeatable=True), "load")
+    if wide:
+        raw_names = [name.encode() for name in names]
+        rows = [_row(reply, raw_names) for reply in rows]
+    nothing = [None] * len(names)
+    load, decode, snapshot = schema.load, schema.decode_all, schema.snapshot
     found: list[BaseModel | None] = []
     odd: dict[int, Flow[dict[str, bytes]]] = {}
-    for at, reply in enumerate(replies):
-        if (raws := read(reply)) is not None:
-            found.append(snapshot(decode(ids[at], raws)))
+    for id, row in zip(ids, rows, strict=True):
+        if type(row) is list and row != nothing:
+            values = load(id, cast(list[bytes | None], row))
+            found.append(snapshot(decode(id, dict(zip(names, row, strict=True))) if values is None else values))
         else:
+            odd[len(found)] = _objects.guarded(space, id, _without_fields(space, id, row))
             found.append(None)
-            odd[at] = _objects.guarded(space, ids[at], _without_fields(space, ids[at], reply, wide=wide))
-    for at, none in (yield from _found(odd)):
-        found[at] = snapshot(decode(ids[at], none))
+    for at, raws in (yield from _found(odd)):
+        found[at] = snapshot(decode(ids[at], raws))
     return found
 
 
-def _of_list(names: Sequence[str]) -> Callable[[Any], dict[str, bytes | None] | None]:
-    """Return what reads a reply of HMGET; it gives None where no field is there, or the reply is an error."""
-    nothing: list[None] = [None] * len(names)
-
-    def read(reply: Any) -> dict[str, bytes | None] | None:
-        if isinstance(reply, Exception) or reply == nothing:
-            return None
-        return dict(zip(names, reply, strict=True))
-
-    return read
-
-
-def _of_hash(names: Sequence[str]) -> Callable[[Any], dict[str, bytes | None] | None]:
-    """Return what reads a reply of HGETALL; it gives None where there is no hash, or the reply is an error."""
-    raw_names = [(name, name.encode()) for name in names]
-
-    def read(reply: Any) -> dict[str, bytes | None] | None:
-        if not reply or isinstance(reply, Exception):
-            return None
-        stored = _objects.pairs(reply)
-        return {name: stored[raw] for name, raw in raw_names if raw in stored}
-
-    return read
-
-
-def _without_fields(space: Space, id: str, reply: Any, *, wide: bool) -> Flow[dict[str, bytes]]:
-    """Tell why there are no fields; an object may have none of the model's."""
+def _row(reply: Any, raw_names: Sequence[bytes]) -> Any:
+    """Return the fields that a reply of HGETALL has, in the model's order; what is no hash as it is."""
     if isinstance(reply, Exception):
-        raise reply
-    if wide:
+        return reply
+    if not reply:
+        return None
+    stored = _objects.pairs(reply)
+    return [stored.get(name) for name in raw_names]
+
+
+def _without_fields(space: Space, id: str, row: Any) -> Flow[dict[str, bytes]]:
+    """Tell why there are none of the model's fields; the object may have others."""
+    if isinstance(row, Exception):
+        raise row
+    if row is None:  # HGETALL has found no hash
         raise _objects.absent(space, id)
     yield from _objects.need(space, id)
     return {}
@@ -181,11 +168,10 @@ def _found(odd: dict[int, Flow[T]]) -> Flow[list[tuple[int, T]]]:
 def read_one(space: Space, ids: Sequence[str], name: str) -> Flow[list[Any]]:
     """Return one field of many objects in order, None for what is absent. One round trip: `HGET`."""
     replies = yield Ask(Series(("HGET",), space.keys(ids), (name,), repeatable=True), "read")
-    decode = space.schema.fields[name].codec.decode
     if {bytes}.issuperset(map(type, replies)):
         try:
-            return list(map(decode, replies))
-        except Exception:  # noqa: BLE001  # raised again below, where it is known whose bytes they are
+            return list(map(space.schema.fields[name].codec.load, replies))
+        except Exception:  # noqa: BLE001  # one is not as it is usually written: each is looked at by itself below
             pass
     found: list[Any] = []
     odd: dict[int, Flow[tuple[None, Any]]] = {}
@@ -203,7 +189,7 @@ def read_one(space: Space, ids: Sequence[str], name: str) -> Flow[list[Any]]:
 def read_many(space: Space, ids: Sequence[str], names: Sequence[str]) -> Flow[list[list[Any] | None]]:
     """Return several fields of many objects in order, None for what is absent. One round trip: `HMGET`."""
     replies = yield Ask(Series(("HMGET",), space.keys(ids), tuple(names), repeatable=True), "read")
-    fields = [(name, space.schema.fields[name].codec.decode) for name in names]
+    loads = [space.schema.fields[name].codec.load for name in names]
     found: list[list[Any] | None] = []
     odd: dict[int, Flow[list[Any]]] = {}
     for at, reply in enumerate(replies):
@@ -212,8 +198,8 @@ def read_many(space: Space, ids: Sequence[str], names: Sequence[str]) -> Flow[li
             odd[at] = _objects.guarded(space, ids[at], _of_reply(space, ids[at], names, reply))
             continue
         try:
-            found.append([decode(raw) for (_, decode), raw in zip(fields, reply, strict=True)])
-        except Exception:  # noqa: BLE001  # raised again, with the place of the bytes
+            found.append([load(raw) for load, raw in zip(loads, reply, strict=True)])
+        except Exception:  # noqa: BLE001  # something is not as it is usually written
             found.append([space.schema.decode(ids[at], name, raw) for name, raw in zip(names, reply, strict=True)])
     for at, values in (yield from _found(odd)):
         found[at] = values
@@ -284,31 +270,36 @@ def _write(
 ) -> Flow[tuple[list[str], list[int]]]:
     """Run a script on each whole object; return the ids of those that the model admits, and the replies."""
     ids: list[str] = []
-    contents: list[list[Argument]] = []
+    rows: list[list[bytes | None]] = []
     refused: list[tuple[str, ValidationError]] = []
+    encode = space.schema.encode_instance
     for id, value in values:
         try:
-            contents.append(_objects.encoded(space, value))
+            rows.append(encode(value))
         except ValidationError as error:
             refused.append((id, error))
         else:
             ids.append(id)
     replies: list[int] = []
     if ids:
-        replies = yield from _done(ids, _calls(space, script, ids, contents), tally, script)
+        replies = yield from _done(ids, _calls(space, script, ids, rows), tally, script)
     if refused:
         raise tally.failed(located(space.schema.name, refused), [id for id, _ in refused], len(ids))
     return ids, replies
 
 
 def _calls(
-    space: Space, script: Script, ids: Sequence[str], contents: Sequence[Sequence[Argument]]
+    space: Space, script: Script, ids: Sequence[str], rows: Sequence[Sequence[bytes | None]]
 ) -> Sequence[Command]:
-    """Return the commands that call a script on whole objects."""
+    """Return the commands that call a script on whole objects, whose fields' bytes are given in their order."""
     names, keys, start = tuple(space.schema.fields), space.keys(ids), ("EVALSHA", script.sha, 1)
-    if all(len(pairs) == 2 * len(names) for pairs in contents):
-        return Series(start, keys, names, rows=[cast(Sequence[bytes], pairs[1::2]) for pairs in contents])
-    return [Command((*start, key, *pairs)) for key, pairs in zip(keys, contents, strict=True)]
+    if not any(None in row for row in rows):
+        return Series(start, keys, names, rows=cast(Sequence[Sequence[bytes]], rows))
+    commands: list[Command] = []
+    for key, row in zip(keys, rows, strict=True):
+        there = [(name, raw) for name, raw in zip(names, row, strict=True) if raw is not None]
+        commands.append(Command((*start, key, *(part for pair in there for part in pair))))
+    return commands
 
 
 def _done(
