@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from . import _objects, _scripts
 from ._flow import Ask, Command, Flow, NoScript, Series, ask, reading, settled
+from ._rows import Row
 from ._schema import located
 from ._scripts import Script
 from ._space import Space
@@ -109,26 +110,36 @@ def flows(make: Callable[[list[X]], Flow[T]], chunked: Iterable[list[X]], tally:
 
 def get_many(space: Space, ids: Sequence[str]) -> Flow[list[BaseModel | None]]:
     """Return snapshots in order, None for what is absent. One round trip: `HMGET` or `HGETALL`."""
-    schema, names, wide = space.schema, tuple(space.schema.fields), _objects.is_wide(space)
+    names, wide = tuple(space.schema.fields), _objects.is_wide(space)
     before, after = ("HGETALL", ()) if wide else ("HMGET", names)
     rows: Sequence[Any] = yield Ask(Series((before,), space.keys(ids), after, repeatable=True), "load")
     if wide:
         raw_names = [name.encode() for name in names]
         rows = [_row(reply, raw_names) for reply in rows]
     nothing = [None] * len(names)
-    load, decode, snapshot = schema.load, schema.decode_all, schema.snapshot
-    found: list[BaseModel | None] = []
-    odd: dict[int, Flow[dict[str, bytes]]] = {}
-    for id, row in zip(ids, rows, strict=True):
-        if type(row) is list and row != nothing:
-            values = load(id, cast(list[bytes | None], row))
-            found.append(snapshot(decode(id, dict(zip(names, row, strict=True))) if values is None else values))
-        else:
-            odd[len(found)] = _objects.guarded(space, id, _without_fields(space, id, row))
-            found.append(None)
-    for at, raws in (yield from _found(odd)):
-        found[at] = snapshot(decode(ids[at], raws))
+    there = [at for at, row in enumerate(rows) if type(row) is list and row != nothing]
+    if len(there) == len(ids):
+        return [*_snapshots(space, ids, rows)]
+    values = _snapshots(space, [ids[at] for at in there], [rows[at] for at in there])
+    found: list[BaseModel | None] = [None] * len(ids)
+    for at, value in zip(there, values, strict=True):
+        found[at] = value
+    odd = {
+        at: _objects.guarded(space, ids[at], _without_fields(space, ids[at], rows[at]))
+        for at in sorted({*range(len(ids))}.difference(there))
+    }
+    for at, value in (yield from _found(odd)):
+        found[at] = value
     return found
+
+
+def _snapshots(space: Space, ids: Sequence[str], rows: Sequence[Row]) -> Sequence[BaseModel]:
+    """Return the snapshots that rows hold."""
+    schema, names = space.schema, list(space.schema.fields)
+    if (found := schema.rows.load_all(ids, rows)) is not None:
+        return found
+    raws = (dict(zip(names, row, strict=True)) for row in rows)
+    return [schema.snapshot(schema.decode_all(id, each)) for id, each in zip(ids, raws, strict=True)]
 
 
 def _row(reply: Any, raw_names: Sequence[bytes]) -> Any:
@@ -141,14 +152,14 @@ def _row(reply: Any, raw_names: Sequence[bytes]) -> Any:
     return [stored.get(name) for name in raw_names]
 
 
-def _without_fields(space: Space, id: str, row: Any) -> Flow[dict[str, bytes]]:
+def _without_fields(space: Space, id: str, row: Any) -> Flow[BaseModel]:
     """Tell why there are none of the model's fields; the object may have others."""
     if isinstance(row, Exception):
         raise row
     if row is None:  # HGETALL has found no hash
         raise _objects.absent(space, id)
     yield from _objects.need(space, id)
-    return {}
+    return space.schema.snapshot(space.schema.decode_all(id, {}))
 
 
 def _found(odd: dict[int, Flow[T]]) -> Flow[list[tuple[int, T]]]:
@@ -269,17 +280,10 @@ def _write(
     space: Space, values: Sequence[tuple[str, BaseModel]], script: Script, tally: Tally
 ) -> Flow[tuple[list[str], list[int]]]:
     """Run a script on each whole object; return the ids of those that the model admits, and the replies."""
-    ids: list[str] = []
-    rows: list[list[bytes | None]] = []
-    refused: list[tuple[str, ValidationError]] = []
-    encode = space.schema.encode_instance
-    for id, value in values:
-        try:
-            rows.append(encode(value))
-        except ValidationError as error:
-            refused.append((id, error))
-        else:
-            ids.append(id)
+    ids, whole = [id for id, _ in values], [value for _, value in values]
+    rows, refused = space.schema.rows.dump_all(whole), list[tuple[str, ValidationError]]()
+    if rows is None:
+        ids, rows, refused = _judged(space, values)
     replies: list[int] = []
     if ids:
         replies = yield from _done(ids, _calls(space, script, ids, rows), tally, script)
@@ -288,9 +292,24 @@ def _write(
     return ids, replies
 
 
-def _calls(
-    space: Space, script: Script, ids: Sequence[str], rows: Sequence[Sequence[bytes | None]]
-) -> Sequence[Command]:
+def _judged(
+    space: Space, values: Sequence[tuple[str, BaseModel]]
+) -> tuple[list[str], list[Row], list[tuple[str, ValidationError]]]:
+    """Return ids and rows of the values that the model admits, and why it refuses the others."""
+    ids: list[str] = []
+    rows: list[Row] = []
+    refused: list[tuple[str, ValidationError]] = []
+    for id, value in values:
+        try:
+            rows.append(space.schema.encode_instance(value))
+        except ValidationError as error:
+            refused.append((id, error))
+        else:
+            ids.append(id)
+    return ids, rows, refused
+
+
+def _calls(space: Space, script: Script, ids: Sequence[str], rows: Sequence[Row]) -> Sequence[Command]:
     """Return the commands that call a script on whole objects, whose fields' bytes are given in their order."""
     names, keys, start = tuple(space.schema.fields), space.keys(ids), ("EVALSHA", script.sha, 1)
     if not any(None in row for row in rows):
