@@ -86,7 +86,7 @@ class Tally:
             if isinstance(error, OutcomeUnknown):
                 outcome = "done or not, each of them"
         taken = f" ({_listed(self.taken)} existed already)" if self.taken else ""
-        done = f"{self.done + others:,} others, before and beside them{taken}"
+        done = f"{self.done + others:,} before and beside them{taken}"
         error.add_note(f"{outcome}: {_listed(ids)}; done: {done}; not sent: all that come after")
         return error
 
@@ -256,8 +256,7 @@ def create_many(space: Space, values: Sequence[tuple[str, BaseModel]], tally: Ta
         ValidationError: the model refuses some; the others are stored.
     """
     ids, replies = yield from _write(space, values, _scripts.insert, tally)
-    taken = [id for id, reply in zip(ids, replies, strict=True) if not reply] if 0 in replies else []
-    tally.taken += taken
+    taken = _at_zero(ids, replies)
     return Stored([id for id, reply in zip(ids, replies, strict=True) if reply] if taken else ids, taken)
 
 
@@ -287,6 +286,7 @@ def _write(
     replies: list[int] = []
     if ids:
         replies = yield from _done(ids, _calls(space, script, ids, rows), tally, script)
+        tally.taken += _at_zero(ids, replies)
     if refused:
         raise tally.failed(located(space.schema.name, refused), [id for id, _ in refused], len(ids))
     return ids, replies
@@ -321,6 +321,11 @@ def _calls(space: Space, script: Script, ids: Sequence[str], rows: Sequence[Row]
     return commands
 
 
+def _at_zero(ids: Sequence[str], replies: Sequence[Any]) -> list[str]:
+    """Return the ids at which a script has found something, and has stored nothing."""
+    return [id for id, reply in zip(ids, replies, strict=True) if reply == 0] if 0 in replies else []
+
+
 def _done(
     ids: Sequence[str], commands: Sequence[Command], tally: Tally, script: Script | None = None
 ) -> Flow[list[int]]:
@@ -338,6 +343,8 @@ def _done(
         raise
     if not {int}.issuperset(map(type, replies)):
         failures = {id: reply for id, reply in zip(ids, replies, strict=True) if isinstance(reply, Exception)}
+        if script is not None:
+            tally.taken += _at_zero(ids, replies)
         raise tally.failed(next(iter(failures.values())), list(failures), len(ids) - len(failures))
     return replies
 

@@ -186,7 +186,7 @@ def test_a_lost_chunk_of_writes_is_told_by_its_ids_and_ends_all(
     with pytest.raises(OutcomeUnknown, match="EVALSHA") as caught:
         call(iter(items(5 * SIZE)), on_progress=fail_after(proxy, fault, "EVALSHA", 2))
     assert caught.value.ids == tuple(str(n) for n in range(2 * SIZE, 3 * SIZE))
-    assert f"done: {2 * SIZE} others" in caught.value.__notes__[0]
+    assert f"done: {2 * SIZE} before" in caught.value.__notes__[0]
     stored = set(store.objects(Item).ids())
     assert {str(n) for n in range(2 * SIZE)} <= stored <= {str(n) for n in range(3 * SIZE)}
 

@@ -833,9 +833,7 @@ def test_creating_many_stores_the_others_where_one_is_invalid() -> None:
     with pytest.raises(ValidationError) as caught:
         advance(flow, [1, 1])
     assert [error["loc"] for error in caught.value.errors()] == [("b", "age")]
-    assert caught.value.__notes__ == [
-        "not done: 'b'; done: 2 others, before and beside them; not sent: all that come after"
-    ]
+    assert caught.value.__notes__ == ["not done: 'b'; done: 2 before and beside them; not sent: all that come after"]
 
 
 def test_invalid_values_alone_ask_for_nothing() -> None:
@@ -853,11 +851,10 @@ def test_an_error_among_many_names_what_it_is_about_and_tells_of_the_others() ->
     flow = creating({id: Student(name=id) for id in "abc"}, tally)
     advance(flow)
     with pytest.raises(AccessDenied) as caught:
-        advance(flow, [1, AccessDenied("NOPERM"), AccessDenied("NOPERM")])
+        advance(flow, [0, AccessDenied("NOPERM"), AccessDenied("NOPERM")])
     assert caught.value.ids == ("b", "c")
     assert caught.value.__notes__ == [
-        "not done: 'b', 'c'; done: 3 others, before and beside them ('x' existed already); "
-        "not sent: all that come after"
+        "not done: 'b', 'c'; done: 3 before and beside them ('x', 'a' existed already); not sent: all that come after"
     ]
 
 
@@ -869,7 +866,7 @@ def test_a_lost_reply_among_many_may_mean_each_of_them() -> None:
     assert caught.value.ids == tuple("0123456")
     assert pickle.loads(pickle.dumps(caught.value)).ids == tuple("0123456")
     assert caught.value.__notes__ == [
-        "done or not, each of them: '0', '1', '2', '3', '4' and 2 more; done: 0 others, before and beside them; "
+        "done or not, each of them: '0', '1', '2', '3', '4' and 2 more; done: 0 before and beside them; "
         "not sent: all that come after"
     ]
 
