@@ -255,7 +255,8 @@ def test_what_fails_to_give_ids_lets_all_before_be_read(store: Store) -> None:
 def test_streams_that_are_left_early_leave_nothing_behind(server: Server) -> None:
     server.flush()
     # So few connections that each must come back.
-    with redis.Redis(port=server.port, max_connections=8) as client, RedisBackend(client) as backend:
+    client = redis.Redis(port=server.port, max_connections=8)
+    with RedisBackend(client) as backend:
         objects = backend.objects(Item)
         objects.put_many(items(5 * SIZE))
         for n in range(30):
@@ -272,6 +273,10 @@ def test_streams_that_are_left_early_leave_nothing_behind(server: Server) -> Non
                 sum(1 // item.n for _, item in objects.stream(range(5 * SIZE)))
         assert objects.get_many(range(5 * SIZE)) == items(5 * SIZE)
         assert objects.count() == 5 * SIZE
+    pool: Any = client.connection_pool
+    for connection in [pool.get_connection() for _ in range(8)]:  # one more would be too many
+        pool.release(connection)
+    client.close()
 
 
 @pytest.mark.filterwarnings("error")
@@ -287,6 +292,7 @@ def test_asynchronous_streams_that_are_left_early_leave_nothing_behind(server: S
                     break
                 if n % 2:
                     await stream.aclose()
+                    assert not [task for task in asyncio.all_tasks() if "_post" in repr(task.get_coro())]
                 del stream
                 assert await objects.read(n, I.n) == n * n
             for turns in range(20):
