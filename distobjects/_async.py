@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# So many turns of the loop a link may take before it has sent something.
-_TURNS = 4
-
 
 class AsyncRunner:
     """Runs flows through one client per event loop: a connection belongs to the loop that opened it."""
@@ -63,13 +60,10 @@ class AsyncRunner:
             self._unused = None
         return link
 
-    def _admit(self) -> None:
-        if self.closed:
-            raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
-
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its value."""
-        self._admit()
+        if self.closed:
+            raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
         started = time.monotonic()
         try:
             step = next(flow)
@@ -95,13 +89,24 @@ class AsyncRunner:
                 await asyncio.sleep(delay(lost, ask, attempt, time.monotonic() - started))
                 attempt += 1
 
+    def refuse_slots(self, keys: list[str]) -> None:
+        """Refuse keys that a cluster has in different slots."""
+        _wire.refuse_slots(self.client, keys)
+
+    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> _async_links.AsyncLease:
+        """Return a lock on a key, not held yet."""
+        from . import _async_links
+
+        return _async_links.AsyncLease(self.client, key, lease_seconds, wait_seconds)
+
     async def each(self, flows: AsyncIterable[Flow[T]]) -> AsyncGenerator[T, None]:
         """Run flows in turn and yield their values.
 
         While one works on the replies to its first ask, the next one's first ask is on its way. But nothing leaves
         before what writes has ended. A failure to get replies is raised inside of the flow, which knows what it means.
         """
-        self._admit()
+        if self.closed:
+            raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
         ahead: tuple[Begun[T], asyncio.Task[list[Any]] | None] | None = None
         try:
             async for coming in _begun(flows):
@@ -121,7 +126,7 @@ class AsyncRunner:
             return None
         flight = asyncio.ensure_future(self._post(step))
         try:
-            for _ in range(_TURNS):
+            for _ in range(4):  # so many turns of the loop a link may take before it has sent something
                 await asyncio.sleep(0)
         except BaseException:
             await _dropped(flight)
@@ -156,16 +161,6 @@ class AsyncRunner:
             return await self._post(step)
         await asyncio.sleep(step.seconds)
         return [time.monotonic() - started]
-
-    def refuse_slots(self, keys: list[str]) -> None:
-        """Refuse keys that a cluster has in different slots."""
-        _wire.refuse_slots(self.client, keys)
-
-    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> _async_links.AsyncLease:
-        """Return a lock on a key, not held yet."""
-        from . import _async_links
-
-        return _async_links.AsyncLease(self.client, key, lease_seconds, wait_seconds)
 
     async def close(self, *, own: bool) -> None:
         """Run nothing more. Close the running loop's client if it is our `own`; others ended with their loops."""

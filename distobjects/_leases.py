@@ -50,7 +50,7 @@ class Leases:
         self._pool = pool
         self._get = get
         self._failures = failures
-        self.most = min(_MOST, getattr(pool, "max_connections", 0) // 4)
+        self._most = min(_MOST, getattr(pool, "max_connections", 0) // 4)
         # With maintenance notifications, redis-py's pool does not look whether an idle connection has died.
         notified = getattr(pool, "maint_notifications_enabled", None)
         self._unchecked = notified is not None and bool(notified())
@@ -99,7 +99,7 @@ class Leases:
 
     def give(self, lease: Lease) -> None:
         """Keep a lease whose replies have all been read."""
-        if len(self._idle) >= self.most or self._closed.is_set():
+        if len(self._idle) >= self._most or self._closed.is_set():
             self._pool.release(lease.connection)
             return
         lease.fresh = False
@@ -149,3 +149,8 @@ class Leases:
         """Give back every lease; what is in use is given back when it is done."""
         self._closed.set()
         self._release(float("inf"))
+
+    @property
+    def most(self) -> int:
+        """How many connections may be kept at a time."""
+        return self._most

@@ -45,15 +45,12 @@ class Runner:
         where: str = self._link.where
         return where
 
-    def _admit(self) -> None:
+    def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return its value."""
         if self.closed:
             raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
         if _in_running_loop():
             _warn_of_blocking()
-
-    def run(self, flow: Flow[T]) -> T:
-        """Run a flow to its end and return its value."""
-        self._admit()
         started = time.monotonic()
         try:
             step = next(flow)
@@ -78,13 +75,26 @@ class Runner:
                 time.sleep(delay(lost, ask, attempt, time.monotonic() - started))
                 attempt += 1
 
+    def refuse_slots(self, keys: list[str]) -> None:
+        """Refuse keys that a cluster has in different slots."""
+        _wire.refuse_slots(self._link.client, keys)
+
+    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> _links.Lease:
+        """Return a lock on a key, not held yet."""
+        from . import _links
+
+        return _links.Lease(self._link.client, key, lease_seconds, wait_seconds)
+
     def each(self, flows: Iterable[Flow[T]]) -> Generator[T, None, None]:
         """Run flows in turn and yield their values.
 
         While one works on the replies to its first ask, the next one's first ask is on its way. But nothing leaves
         before what writes has ended. A failure to get replies is raised inside of the flow, which knows what it means.
         """
-        self._admit()
+        if self.closed:
+            raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
+        if _in_running_loop():
+            _warn_of_blocking()
         ahead: tuple[Begun[T], Any] | None = None
         try:
             for coming in _begun(flows):
@@ -139,16 +149,6 @@ class Runner:
             except Lost as lost:
                 time.sleep(delay(lost, step, 0, 0.0))
         return self._post(step)
-
-    def refuse_slots(self, keys: list[str]) -> None:
-        """Refuse keys that a cluster has in different slots."""
-        _wire.refuse_slots(self._link.client, keys)
-
-    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> _links.Lease:
-        """Return a lock on a key, not held yet."""
-        from . import _links
-
-        return _links.Lease(self._link.client, key, lease_seconds, wait_seconds)
 
     def close(self, *, own: bool) -> None:
         """Run nothing more. Close the client if it is our `own`."""
