@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,11 +20,11 @@ from ._flow import Ask, Command
 from ._leases import Lease as Leased
 from ._leases import Leases
 from ._redis import failures, has_own_pool, is_asyncio, is_cluster, lease_arguments, refuse_other, where
-from ._resp import INCOMPLETE, Push, ResponseError, reader
+from ._resp import INCOMPLETE, Push, reader
 from ._retry import Lost
 from ._translation import connection_error, lock_error, never_left, reply_error
 from ._wire import as_replies, divided, is_redirection, joined, key_of, packed, plain
-from .errors import DistObjectsError, StoreUnavailable
+from .errors import StoreUnavailable
 
 # Bytes to receive in one go.
 _AT_ONCE = 1 << 16
@@ -44,30 +45,14 @@ class PoolLink:
 
     def post(self, ask: Ask) -> list[Any]:
         """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
-        return self._receive(self._send(ask), len(ask.commands))
-
-    def launch(self, ask: Ask) -> Flight | Waiting:
-        """Send the commands; the replies are taken later. Where too many are in flight, all of it happens then."""
-        return Flight(self, ask) if self._runways.acquire(blocking=False) else Waiting(self, ask)
-
-    def _send(self, ask: Ask) -> Leased:
         try:
             lease = self._leases.take(writing=not ask.repeatable)
         except self._failures as error:
             raise connection_error(error, self.where, sent=False) from error
+        connection = lease.connection
         try:
-            lease.connection.send_packed_command((packed(ask.commands),), check_health=lease.fresh)
-        except self._failures as error:
-            self._leases.drop(lease)
-            raise connection_error(error, self.where, sent=True) from error
-        except BaseException:
-            self._leases.drop(lease)
-            raise
-        return lease
-
-    def _receive(self, lease: Leased, count: int) -> list[Any]:
-        try:
-            replies = [self._reply(lease.connection)] if count == 1 else self._replies(lease.connection, count)
+            connection.send_packed_command((packed(ask.commands),), check_health=lease.fresh)
+            replies = [self._reply(connection) for _ in ask.commands]
         except self._failures as error:
             self._leases.drop(lease)
             raise connection_error(error, self.where, sent=True) from error
@@ -85,17 +70,9 @@ class PoolLink:
                 raise
             return reply
 
-    def _replies(self, connection: Any, count: int) -> list[Any]:
-        """Return many replies, by a reader of our own: redis-py's takes ten times as long for each."""
-        stream, read, replies = connection._sock, reader(), list[Any]()
-        while len(replies) < count:
-            if not (data := stream.recv(_AT_ONCE)):
-                raise ConnectionResetError("the server has closed the connection")
-            read.feed(data)
-            replies += iter(read.gets, INCOMPLETE)
-            if Push in set(map(type, replies)):
-                replies = [each for each in replies if type(each) is not Push]
-        return as_replies(replies, self.where) if ResponseError in set(map(type, replies)) else replies
+    def launch(self, ask: Ask) -> Flight | Waiting:
+        """Send the commands; the replies are taken later. Where too many are in flight, all of it happens then."""
+        return Flight(self, ask) if self._runways.acquire(blocking=False) else Waiting(self, ask)
 
     def close(self, *, own: bool) -> None:
         """Give the leases back; close the connections if the client is our `own`."""
@@ -112,35 +89,62 @@ class Flight:
         self._count = len(ask.commands)
         self._pid = os.getpid()
         self._lease: Leased | None = None
-        self._failure: Exception | None = None
+        self._failure: Exception | None = None  # told when the replies are wanted: those before are worth having
         try:
-            self._lease = link._send(ask)
-        except (DistObjectsError, Lost) as error:
-            self._failure = error  # it is told when the replies are wanted: those before are worth having
-        finally:
-            if self._lease is None:
-                link._runways.release()
+            self._lease = link._leases.take(writing=not ask.repeatable)
+            self._lease.connection.send_packed_command((packed(ask.commands),), check_health=self._lease.fresh)
+        except link._failures as error:
+            self._failure = connection_error(error, link.where, sent=self._lease is not None)
+            self._failure.__cause__ = error
+            self._end()
+        except BaseException:
+            self._end()
+            raise
 
     def land(self) -> list[Any]:
         """Return the replies, as `post` does."""
         if self._failure is not None:
             raise self._failure
-        lease, self._lease = self._lease, None
-        assert lease is not None
-        try:
-            if self._pid == os.getpid():
-                return self._link._receive(lease, self._count)
-            self._link._leases.drop(lease)
+        assert self._lease is not None
+        if self._pid != os.getpid():
+            self._end()
             raise Lost(StoreUnavailable("the process has forked, and its parent has the connection"), sent=True)
-        finally:
-            self._link._runways.release()
+        try:
+            replies = _replies(self._lease.connection._sock, self._count)
+        except self._link._failures as error:
+            self._end()
+            raise connection_error(error, self._link.where, sent=True) from error
+        except BaseException:
+            self._end()
+            raise
+        lease, self._lease = self._lease, None
+        self._link._leases.give(lease)
+        self._link._runways.release()
+        return as_replies(replies, self._link.where)
 
     def drop(self) -> None:
         """Close the connection: what is on its way must reach nobody else."""
         if self._lease is not None:
-            lease, self._lease = self._lease, None
-            self._link._runways.release()
+            self._end()
+
+    def _end(self) -> None:
+        lease, self._lease = self._lease, None
+        self._link._runways.release()
+        if lease is not None:
             self._link._leases.drop(lease)
+
+
+def _replies(stream: socket.socket, count: int) -> list[Any]:
+    """Return many replies, by a reader of our own: redis-py's takes ten times as long for each."""
+    read, replies = reader(), list[Any]()
+    while len(replies) < count:
+        if not (data := stream.recv(_AT_ONCE)):
+            raise ConnectionResetError("the server has closed the connection")
+        read.feed(data)
+        replies += iter(read.gets, INCOMPLETE)
+        if Push in set(map(type, replies)):
+            replies = [each for each in replies if type(each) is not Push]
+    return replies
 
 
 class Waiting:
