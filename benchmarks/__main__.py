@@ -59,8 +59,9 @@ def main() -> int:
         parser.error(f"there are no results in {options.out}")
     void = {"void": "all numbers: `--quick` only sees that it runs"} if options.quick else {}
     results = _report.Results(_machine.machine(servers) | void, [], [])
-    if before and (options.draw or before.machine == results.machine):
+    if before and (options.draw or before.machine | {"busy": ""} == results.machine | {"busy": ""}):
         results = before  # what is not measured anew stays
+    busy = _machine.busy()
     for name in [] if options.draw else parts:
         if name == PEERS:
             with _rounds.pinned(0):
@@ -69,6 +70,7 @@ def main() -> int:
             rows = measured(name, servers, rounds=options.rounds, quick=options.quick)
             rows += (row for row in results.rows if row.module in MODULES and row.module != name)
             results = results._replace(rows=sorted(rows, key=lambda row: MODULES.index(row.module)))
+        results.machine["busy"] = busy
         results.save(options.out)  # now, lest a later part that fails takes it away
     print(f"\n{_report.write(results, options.out)}")
     try:

@@ -63,7 +63,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
             for axes in panels.flat:
                 axes.minorticks_off()
             handles, labels = panels[0][0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=3)
+            figure.legend(handles, labels, loc="outside lower center", ncols=4 if len(handles) <= 4 else 3)
             path = folder / each.path
             path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path, metadata={"Date": None, "Creator": None})
@@ -165,4 +165,4 @@ def _bars(axes: Any, rows: list[Row], every: list[Row]) -> None:
     axes.set_yticks(places, [row.title for row in rows])
     axes.grid(visible=False, axis="y")
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(0, 1.08 * max(1.0, *(row.value + (row.spread or 0) for row in every)))
+    axes.set_xlim(0, 1.25 * max(1.0, *(row.value for row in every)))  # a spread may leave it

@@ -70,7 +70,7 @@ def _over(kind: str, url: str, client: redis.Redis) -> Iterator[Case]:
         pupils, whole = ours.objects(Pupil), pupil()
         pupils.put(whole, id="1")
         yield Case(
-            f"a whole object, read, {kind}",
+            f"read, {kind}",
             ("redis-py hgetall", lambda: client.hgetall("Pupil:1")),
             {"get": lambda: pupils.get("1")},
             target=0.68,
@@ -79,7 +79,7 @@ def _over(kind: str, url: str, client: redis.Redis) -> Iterator[Case]:
         stored: dict[Any, Any] = client.hgetall("Pupil:1")
         fresh = map(str, itertools.count(2))
         yield Case(
-            f"a whole object, write, {kind}",
+            f"write, {kind}",
             ("redis-py hset(mapping=)", lambda: client.hset(f"Bytes:{next(fresh)}", mapping=stored)),
             {
                 "create": lambda: pupils.create(whole, id=next(fresh)),
