@@ -75,10 +75,10 @@ class Ask(NamedTuple):
     @property
     def repeatable(self) -> bool:
         # The ask of one command is the hot path; a generator expression would cost it a fiftieth of a round trip.
-        if len(self.commands) == 1:
-            return self.commands[0].repeatable
         if isinstance(self.commands, Series):
             return self.commands.repeatable
+        if len(self.commands) == 1:
+            return self.commands[0].repeatable
         return all(each.repeatable for each in self.commands)
 
 

@@ -8,7 +8,8 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel
 
 from . import _scripts
-from ._flow import Argument, Ask, Command, Flow, WrongType, ask, reading
+from ._flow import Ask, Command, Flow, Series, WrongType, ask, reading
+from ._scripts import Script
 from ._space import Space
 from .errors import AlreadyExists, CorruptData, NotFound
 
@@ -166,8 +167,8 @@ def get(space: Space, id: str) -> Flow[BaseModel]:
     """Return a snapshot of the object, a plain instance of the model. One round trip, as `load`."""
     if is_wide(space):
         return space.schema.snapshot((yield from _snapshot_values(space, id)))
-    command = Command(("HMGET", space.key(id), *space.schema.fields), repeatable=True)
-    [reply] = yield Ask((command,), "load")
+    command = Series(("HMGET",), (space.key(id),), tuple(space.schema.fields), repeatable=True)
+    [reply] = yield Ask(command, "load")
     # The hot path, without the generators of the others.
     values = None if isinstance(reply, Exception) else space.schema.load(id, reply)
     if values is None:
@@ -196,16 +197,14 @@ def exists(space: Space, id: str) -> Flow[bool]:
 # ---- writing whole objects
 
 
-def encoded(space: Space, value: BaseModel) -> list[Argument]:
-    """Return the fields and bytes of a whole value, checked anew: an instance may have been changed since."""
-    raws = space.schema.encode_instance(value)
-    pairs: list[Any] = [None] * (2 * len(raws))
-    pairs[::2], pairs[1::2] = space.schema.fields, raws
-    if None not in raws:
-        return pairs
-    return [
-        part for name, raw in zip(space.schema.fields, raws, strict=True) if raw is not None for part in (name, raw)
-    ]
+def _store(space: Space, id: str, value: BaseModel, script: Script) -> Flow[Any]:
+    """Run a script on a whole value, checked anew: an instance may have been changed since it was made."""
+    schema = space.schema
+    names, row = tuple(schema.fields), schema.encode_instance(value)
+    if not schema.rows.may_lack:
+        return script.fill(space.key(id), names, cast(Sequence[bytes], row))
+    there = [(name, raw) for name, raw in zip(names, row, strict=True) if raw is not None]
+    return script(space.key(id), *(part for pair in there for part in pair))
 
 
 def create(space: Space, id: str, value: BaseModel) -> Flow[None]:
@@ -214,22 +213,18 @@ def create(space: Space, id: str, value: BaseModel) -> Flow[None]:
     Raises:
         AlreadyExists: something is stored under this id; it is left as it is.
     """
-    pairs = encoded(space, value)
-    stored = yield from _scripts.insert(space.key(id), *pairs)
-    if not stored:
+    if not (yield from _store(space, id, value, _scripts.insert)):
         raise AlreadyExists(model=space.schema.name, ids=[id])
 
 
 def put(space: Space, id: str, value: BaseModel) -> Flow[None]:
     """Create the object or replace it whole; its TTL goes. One round trip: a script (`DEL`, `HSET`)."""
-    pairs = encoded(space, value)
-    yield from _scripts.replace(space.key(id), *pairs)
+    yield from _store(space, id, value, _scripts.replace)
 
 
 def get_or_create(space: Space, id: str, value: BaseModel) -> Flow[bool]:
     """Store a new object unless there is one; say whether it was stored. One round trip."""
-    pairs = encoded(space, value)
-    return bool((yield from _scripts.insert(space.key(id), *pairs)))
+    return bool((yield from _store(space, id, value, _scripts.insert)))
 
 
 def delete(space: Space, id: str) -> Flow[bool]:

@@ -49,6 +49,11 @@ class Rows:
     loads: Mapping[str, Callable[[bytes], Any]] | None
     identity: tuple[str, Callable[[str], Any]] | None
 
+    @property
+    def may_lack(self) -> bool:
+        """Whether a whole object's row may hold None."""
+        return self.loads is None
+
     def dump(self, value: BaseModel) -> Row | None:
         """Return an instance's row."""
         if self.dumps is None or type(value) is not self.model:

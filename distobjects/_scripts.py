@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from ._flow import Argument, Ask, Command, Flow, NoScript
+from ._flow import Argument, Ask, Command, Flow, NoScript, Series
 
 
 class Script:
@@ -23,9 +23,16 @@ class Script:
 
     def on(self, keys: Sequence[str], *args: Argument) -> Flow[Any]:
         """Run it on several keys, which a Cluster must have in one slot."""
-        [reply] = yield Ask((Command(("EVALSHA", self.sha, len(keys), *keys, *args)),), "script")
+        return self._run((Command(("EVALSHA", self.sha, len(keys), *keys, *args)),))
+
+    def fill(self, key: str, names: tuple[str, ...], row: Sequence[bytes]) -> Flow[Any]:
+        """Run it on one key and all fields of a model, with their bytes: the names are packed once and for all."""
+        return self._run(Series(("EVALSHA", self.sha, 1), (key,), names, rows=(row,)))
+
+    def _run(self, called: Sequence[Command]) -> Flow[Any]:
+        [reply] = yield Ask(called, "script")
         if isinstance(reply, NoScript):
-            [reply] = yield Ask((Command(("EVAL", self.source, len(keys), *keys, *args)),), "script")
+            [reply] = yield Ask((Command(("EVAL", self.source, *called[0].args[2:])),), "script")
         if isinstance(reply, Exception):
             raise reply
         return reply

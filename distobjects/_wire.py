@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -104,13 +105,24 @@ def _packed_series(series: Series) -> bytes:
 
     A tenth of the cost: 0.2 us for an HMGET of ten fields, 1 us for a script that writes them.
     """
-    hole = b"" if series.rows is None else _HOLE
-    size = len(series.before) + 1 + len(series.after) * (2 if hole else 1)
-    template = b"*%d\r\n%b" % (size, _fixed(series.before)) + _HOLE
-    template += b"".join(_fixed((each,)) + hole for each in series.after)
-    columns: list[Sequence[bytes]] = [[key.encode() for key in series.keys], *zip(*series.rows or (), strict=True)]
+    template = _template(series.before, series.after, holes=series.rows is not None)
+    keys = [key.encode() for key in series.keys]
+    if len(keys) == 1:  # the hot path of one whole object
+        row = (*keys, *series.rows[0]) if series.rows is not None else keys
+        parts: list[Any] = [*map(len, row), *row]
+        parts[::2], parts[1::2] = parts[: len(row)], row
+        return template % tuple(parts)
+    columns: list[Sequence[bytes]] = [keys, *zip(*series.rows or (), strict=True)]
     values = zip(*(each for column in columns for each in (map(len, column), column)), strict=True)
     return b"".join(map(template.__mod__, values))
+
+
+@functools.lru_cache(maxsize=256)
+def _template(before: tuple[Argument, ...], after: tuple[Argument, ...], *, holes: bool) -> bytes:
+    hole = _HOLE if holes else b""
+    size = len(before) + 1 + len(after) * (2 if hole else 1)
+    start = b"*%d\r\n%b" % (size, _fixed(before)) + _HOLE
+    return start + b"".join(_fixed((each,)) + hole for each in after)
 
 
 def _fixed(arguments: Sequence[Argument]) -> bytes:
