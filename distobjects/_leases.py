@@ -19,6 +19,9 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
+from weakref import WeakSet
+
+from ._channels import Channel, open_channel
 
 _LEASE_SECONDS = 0.5
 _MOST = 16
@@ -27,15 +30,27 @@ _IDLE_SECONDS = 0.001
 
 
 class Lease:
-    """A connection, and how long it may still be kept."""
+    """A connection, how it is driven, how long it may still be kept, and when it was last taken."""
 
-    __slots__ = ("connection", "fresh", "until", "used")
+    __slots__ = ("channel", "connection", "until", "used")
 
-    def __init__(self, connection: Any, now: float) -> None:
+    def __init__(self, connection: Any, channel: Channel, now: float) -> None:
         self.connection = connection
-        self.fresh = True
+        self.channel = channel
         self.until = now + _LEASE_SECONDS
         self.used = now
+
+
+_all: WeakSet[Leases] = WeakSet()
+
+
+def _forget() -> None:
+    for each in _all:
+        each._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)  # asking for the process id would cost a hundredth of a round trip
 
 
 class Leases:
@@ -55,9 +70,9 @@ class Leases:
         notified = getattr(pool, "maint_notifications_enabled", None)
         self._unchecked = notified is not None and bool(notified())
         self._begin()
+        _all.add(self)
 
     def _begin(self) -> None:
-        self._pid = os.getpid()
         self._idle: deque[Lease] = deque()
         self._keeper: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -65,8 +80,6 @@ class Leases:
 
     def take(self, *, writing: bool) -> Lease:
         """Return a lease; it is to be given back, or dropped."""
-        if self._pid != os.getpid():
-            self._begin()
         now = monotonic()
         while True:
             try:
@@ -74,46 +87,51 @@ class Leases:
             except IndexError:
                 return self._new(now, writing=writing)
             if now >= lease.until:
-                self._pool.release(lease.connection)
-            elif not writing or now - lease.used < _IDLE_SECONDS or self._lives(lease.connection):
+                self._give_back(lease)
+            elif not writing or now - lease.used < _IDLE_SECONDS or lease.channel.lives():
+                lease.used = now
                 return lease
             else:
                 self.drop(lease)
 
     def _new(self, now: float, *, writing: bool) -> Lease:
-        lease = Lease(self._get(), now)
-        if writing and self._unchecked and not self._lives(lease.connection):
-            try:
-                lease.connection.disconnect()
-                lease.connection.connect()
-            except BaseException:
-                self.drop(lease)
-                raise
-        return lease
-
-    def _lives(self, connection: Any) -> bool:
+        connection = self._get()
         try:
-            return not connection.can_read(timeout=0)  # what could be read here is the reply to nothing
-        except self._failures:
-            return False
+            connection.check_health()
+            channel = open_channel(connection, self._failures)
+            if writing and self._unchecked and not channel.lives():
+                connection.disconnect()
+                connection.connect()
+                channel = open_channel(connection, self._failures)
+        except BaseException:
+            self._drop(connection)
+            raise
+        return Lease(connection, channel, now)
 
     def give(self, lease: Lease) -> None:
         """Keep a lease whose replies have all been read."""
-        if len(self._idle) >= self._most or self._closed.is_set():
-            self._pool.release(lease.connection)
-            return
-        lease.fresh = False
-        lease.used = monotonic()
-        self._idle.append(lease)
-        if self._keeper is None:
-            self._start()
+        if lease.channel.spent:
+            self.drop(lease)
+        elif len(self._idle) >= self._most or self._closed.is_set():
+            self._give_back(lease)
+        else:
+            self._idle.append(lease)
+            if self._keeper is None:
+                self._start()
+
+    def _give_back(self, lease: Lease) -> None:
+        lease.channel.leave()
+        self._pool.release(lease.connection)
 
     def drop(self, lease: Lease) -> None:
         """Close a connection on which a reply may still arrive, and give it back to the pool."""
+        self._drop(lease.connection)
+
+    def _drop(self, connection: Any) -> None:
         try:
-            lease.connection.disconnect()
+            connection.disconnect()
         finally:
-            self._pool.release(lease.connection)
+            self._pool.release(connection)
 
     def _start(self) -> None:
         with self._starting:
@@ -140,7 +158,7 @@ class Leases:
             except IndexError:
                 return
             if now >= lease.until:
-                self._pool.release(lease.connection)
+                self._give_back(lease)
             else:
                 self._idle.appendleft(lease)
                 return

@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from ._channels import Unsent
 from ._flow import Ask, Command
 from ._leases import Leases
 from ._redis import failures, has_own_pool, is_asyncio, is_cluster, lease_arguments, refuse_other, where
@@ -38,26 +39,17 @@ class PoolLink:
             lease = self._leases.take(writing=not ask.repeatable)
         except self._failures as error:
             raise connection_error(error, self.where, sent=False) from error
-        connection = lease.connection
         try:
-            connection.send_packed_command((packed(ask.commands),), check_health=lease.fresh)
-            replies = [self._reply(connection) for _ in ask.commands]
+            replies = lease.channel.exchange(packed(ask.commands), len(ask.commands))
+            replies = as_replies(replies, self.where)
         except self._failures as error:
             self._leases.drop(lease)
-            raise connection_error(error, self.where, sent=True) from error
+            raise connection_error(error, self.where, sent=not isinstance(error, Unsent)) from error
         except BaseException:  # KeyboardInterrupt: a reply is still on its way and must reach nobody else
             self._leases.drop(lease)
             raise
         self._leases.give(lease)
         return replies
-
-    def _reply(self, connection: Any) -> Any:
-        try:
-            return connection.read_response(disable_decoding=True)
-        except self._failures as error:
-            if (reply := reply_error(error, self.where)) is None:
-                raise
-            return reply
 
     def close(self, *, own: bool) -> None:
         """Give the leases back; close the connections if the client is our `own`."""
