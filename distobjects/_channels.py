@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from ._redis import plain_socket
 from ._resp import INCOMPLETE, Push, reader
-from ._translation import names_of
+from ._translation import reply_error
 
 _CHUNK = 1 << 16
 _NEVER = struct.pack("ll", 0, 0)
@@ -30,7 +30,7 @@ class Unsent(ConnectionError):
 
 
 class Channel(Protocol):
-    """Sends packed commands over one connection and returns their raw replies, an error reply as an exception.
+    """Sends packed commands over one connection and returns raw replies, an error reply as one of our exceptions.
 
     Attributes:
         spent: the connection is to be closed, though every reply has come.
@@ -40,10 +40,6 @@ class Channel(Protocol):
 
     def exchange(self, packed: bytes, count: int) -> list[Any]:
         """Send `count` commands in one piece and return as many replies."""
-        ...
-
-    def one(self, packed: bytes) -> Any:
-        """Send one command and return its reply."""
         ...
 
     def lives(self) -> bool:
@@ -60,24 +56,22 @@ class ClientChannel:
 
     spent = False
 
-    def __init__(self, connection: Any, failures: tuple[type[Exception], ...]) -> None:
+    def __init__(self, connection: Any, failures: tuple[type[Exception], ...], where: str) -> None:
         self._connection = connection
         self._failures = failures
+        self._where = where
 
     def exchange(self, packed: bytes, count: int) -> list[Any]:
         self._connection.send_packed_command((packed,), check_health=False)
         return [self._reply() for _ in range(count)]
 
-    def one(self, packed: bytes) -> Any:
-        return self.exchange(packed, 1)[0]
-
     def _reply(self) -> Any:
         try:
             return self._connection.read_response(disable_decoding=True)
         except self._failures as error:
-            if "ResponseError" not in names_of(error):
+            if (reply := reply_error(error, self._where)) is None:
                 raise
-            return error
+            return reply
 
     def lives(self) -> bool:
         try:
@@ -92,68 +86,59 @@ class ClientChannel:
 class SocketChannel:
     """Drives a connection by its socket."""
 
-    def __init__(self, connection: Any, stream: socket.socket) -> None:
+    def __init__(self, connection: Any, stream: socket.socket, where: str) -> None:
         self.spent = False
+        self._where = where
         self._connection = connection
         self._socket = stream
         self._seconds = stream.gettimeout()
         self._send, self._recv = stream.send, stream.recv
-        replies = reader(connection._parser.parse_error)
+        replies = reader(self._error)
         self._feed, self._gets, self._has_data = replies.feed, replies.gets, replies.has_data
         self._wait(_NEVER if self._seconds is None else _timeval(self._seconds))
         stream.settimeout(None)
+
+    def _error(self, message: str) -> Exception:
+        """Make one of our exceptions of an error reply, from redis-py's; raise where it says that this is the end."""
+        error: Exception = self._connection._parser.parse_error(message)
+        if (reply := reply_error(error, self._where)) is None:
+            raise error
+        return reply
 
     def _wait(self, timeval: bytes) -> None:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             self._socket.setsockopt(socket.SOL_SOCKET, option, timeval)
 
     def exchange(self, packed: bytes, count: int) -> list[Any]:
+        replies: list[Any] = []
         try:
-            if (left := self._begin(packed)) < len(packed):
+            try:
+                left = self._send(packed)
+            except BlockingIOError:
+                raise
+            except OSError as error:  # had any byte left, it would have said how many
+                raise Unsent(str(error)) from error
+            if left < len(packed):
                 self._socket.sendall(memoryview(packed)[left:])
-            replies = [self._reply() for _ in range(count)]
+            self._feed(self._recv(_CHUNK))
+            while len(replies) < count:
+                reply = self._gets()
+                if reply is INCOMPLETE:
+                    self._receive()
+                elif type(reply) is Push:
+                    self._pushed(reply)
+                else:
+                    replies.append(reply)
         except BlockingIOError as error:  # which is how the system says that the time is over
             raise TimeoutError("no reply in time") from error
         if self._has_data():
             self.spent = True
         return replies
 
-    def _begin(self, packed: bytes) -> int:
-        try:
-            return self._send(packed)
-        except BlockingIOError:
-            raise
-        except OSError as error:  # had any byte left, it would have said how many
-            raise Unsent(str(error)) from error
-
-    def one(self, packed: bytes) -> Any:
-        try:
-            if (left := self._begin(packed)) < len(packed):
-                self._socket.sendall(memoryview(packed)[left:])
-            self._feed(self._recv(_CHUNK))  # at the end of the stream it is b"", and so seen below
-            reply = self._gets()
-            if reply is INCOMPLETE or type(reply) is Push:
-                reply = self._reply(reply)
-        except BlockingIOError as error:
-            raise TimeoutError("no reply in time") from error
-        if self._has_data():
-            self.spent = True
-        return reply
-
-    def _reply(self, reply: Any = INCOMPLETE) -> Any:
-        """Return the next reply, if need be after some that is not one: `reply` has been read already."""
-        while True:
-            if reply is INCOMPLETE:
-                reply = self._gets()
-            if type(reply) is Push:
-                self._pushed(reply)
-                reply = INCOMPLETE
-            elif reply is not INCOMPLETE:
-                return reply
-            elif data := self._recv(_CHUNK):
-                self._feed(data)
-            else:
-                raise ConnectionError("the server has closed the connection")
+    def _receive(self) -> None:
+        if not (data := self._recv(_CHUNK)):  # once more, where the first one was empty too
+            raise ConnectionError("the server has closed the connection")
+        self._feed(data)
 
     def _pushed(self, message: list[Any]) -> None:
         self.spent = True
@@ -182,12 +167,12 @@ def _timeval(seconds: float) -> bytes:
     return struct.pack("ll", *divmod(max(1, round(seconds * 1e6)), 1_000_000))
 
 
-def open_channel(connection: Any, failures: tuple[type[Exception], ...]) -> Channel:
+def open_channel(connection: Any, failures: tuple[type[Exception], ...], where: str) -> Channel:
     """Return the fastest way to drive a connection that has just been leased."""
     stream = plain_socket(connection) if os.name == "posix" else None
     try:
         if stream is not None and stream.gettimeout() != 0 and not connection.can_read(timeout=0):
-            return SocketChannel(connection, stream)
+            return SocketChannel(connection, stream, where)
     except failures:
         pass  # it fails again, where that is dealt with
-    return ClientChannel(connection, failures)
+    return ClientChannel(connection, failures, where)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from ._channels import Unsent
+from ._channels import Unsent, open_channel
 from ._flow import Ask, Command
 from ._leases import Leases
 from ._redis import failures, has_own_pool, is_asyncio, is_cluster, lease_arguments, refuse_other, where
@@ -31,17 +31,21 @@ class PoolLink:
         self._failures = failures(client)
         self._pool = client.connection_pool
         get = partial(self._pool.get_connection, *lease_arguments(self._pool))
-        self._leases = Leases(self._pool, get, self._failures)
+        drive = partial(open_channel, failures=self._failures, where=self.where)
+        self._leases = Leases(self._pool, get, drive)
 
     def post(self, ask: Ask) -> list[Any]:
         """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
+        return self.send(packed(ask.commands), len(ask.commands), not ask.repeatable)
+
+    def send(self, packed: bytes, count: int, writing: bool, /) -> list[Any]:
+        """Send `count` packed commands and return as many raw replies, an error reply as one of our exceptions."""
         try:
-            lease = self._leases.take(writing=not ask.repeatable)
+            lease = self._leases.take(writing)
         except self._failures as error:
             raise connection_error(error, self.where, sent=False) from error
         try:
-            replies = lease.channel.exchange(packed(ask.commands), len(ask.commands))
-            replies = as_replies(replies, self.where)
+            replies = lease.channel.exchange(packed, count)
         except self._failures as error:
             self._leases.drop(lease)
             raise connection_error(error, self.where, sent=not isinstance(error, Unsent)) from error

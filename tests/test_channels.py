@@ -38,6 +38,12 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(_resp, "_hiredis", None)
 
 
+@pytest.fixture(autouse=True)
+def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let leases last, however slow the machine is: here they are looked at while they are idle."""
+    monkeypatch.setattr(_leases, "_LEASE_SECONDS", 3600.0)
+
+
 @pytest.fixture
 def proxy(server: Server, url: str) -> Iterator[Proxy]:
     with faulty(server) as made:
@@ -116,14 +122,14 @@ def test_a_connection_with_something_unread_on_it_is_left_to_redis_py(server: Se
     with connected(server) as connection:
         connection.send_command("PING")
         poll(lambda: connection.can_read(timeout=0))
-        assert isinstance(open_channel(connection, (redis.RedisError, OSError)), ClientChannel)
+        assert isinstance(open_channel(connection, (redis.RedisError, OSError), "here"), ClientChannel)
         assert connection.read_response() == b"PONG"
 
 
 def test_a_connection_that_died_is_left_to_redis_py(server: Server) -> None:
     with connected(server) as connection:
         connection._sock.shutdown(socket.SHUT_RDWR)
-        assert isinstance(open_channel(connection, (redis.RedisError, OSError)), ClientChannel)
+        assert isinstance(open_channel(connection, (redis.RedisError, OSError), "here"), ClientChannel)
 
 
 # ---- a socket comes back as it was
@@ -308,10 +314,12 @@ def test_a_child_leaves_its_parent_s_socket_as_it_is(backend: RedisBackend) -> N
 
 
 def test_a_socket_of_a_lease_that_is_over_is_redis_py_s_again(
-    backend: RedisBackend, monkeypatch: pytest.MonkeyPatch
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream = lease_of(backend).connection._sock
-    poll(lambda: stream.gettimeout() is not None)
-    assert _timeout(stream) == 0
-    monkeypatch.setattr(_leases, "_LEASE_SECONDS", 0.0)
-    assert [run(backend, "GET", "k") for _ in range(3)] == [b"v"] * 3
+    monkeypatch.setattr(_leases, "_LEASE_SECONDS", 0.05)
+    with client_of(server.port) as client, RedisBackend(client) as backend:
+        run(backend, "SET", "k", "v")
+        [connection] = client.connection_pool._connections
+        poll(lambda: connection._sock.gettimeout() is not None)  # the thread that gives back has done so
+        assert _timeout(connection._sock) == 0
+        assert [run(backend, "GET", "k") for _ in range(3)] == [b"v"] * 3
