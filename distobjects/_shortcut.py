@@ -29,7 +29,7 @@ class Shortcut:
         self.binding = binding
         self.name = name
         self._send = runner.send if runner.short else None
-        self._decode, self._encode, self._validate = field.codec.decode, field.codec.encode, field.codec.validate
+        self._decode, self._dump = field.codec.decode, field.codec.dump
         self._key, self._stem = space.key, space.stem
         self._none_is_absent = field.none_is_absent
         self._writable = field.plain and not space.schema.cross_field and runner.short
@@ -75,7 +75,7 @@ class Shortcut:
         if not self._writable or (value is None and self._none_is_absent):
             return None
         try:
-            return self._encode(self._validate(value))
+            return self._dump(value)
         except Exception:  # noqa: BLE001  # nothing is lost: the flow meets it too
             return None
 
