@@ -11,12 +11,15 @@ from ._space import Space
 
 if TYPE_CHECKING:
     from ._near_fields import Nearby
+    from ._sync import Runner
 
 T = TypeVar("T")
 
 
 class Backend(Protocol):
     """What a live object needs of its backend."""
+
+    _runner: Runner
 
     def run(self, flow: Flow[T]) -> T: ...
     def _each(self, flows: Iterable[Flow[T]]) -> Generator[T, None, None]: ...

@@ -17,9 +17,12 @@ import dataclasses
 import functools
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import partial
 from operator import methodcaller
 from typing import Any, Self, cast
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
@@ -496,7 +499,7 @@ def _nested_class(kind: Any) -> type[Nested]:
 # ---- in and out
 
 # Immutable, and so handed out as they are; the types of most values, to tell them at once.
-ATOMS = frozenset({str, bytes, bool, type(None), int, float})
+ATOMS = frozenset({str, bytes, bool, type(None), int, float, Decimal, datetime, date, time, timedelta, UUID})
 
 
 def wrap(root: Root, path: Path, parent: Copy | None, value: Any) -> Any:

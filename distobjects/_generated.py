@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel
 
@@ -25,6 +25,9 @@ class Generated(DObject):
 
     __slots__ = ()
 
+    # What assigns each field: looking a descriptor up takes as long as a write has to spare.
+    _writers: ClassVar[Mapping[str, Callable[[Any, Any], None]]]
+
     def __getattr__(self, name: str) -> Any:
         """Answer for what is no field, from the model, bound to this live object."""
         model = self._binding.space.schema.model
@@ -34,8 +37,8 @@ class Generated(DObject):
         return found
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in self._binding.space.schema.fields:
-            object.__setattr__(self, name, value)
+        if (write := self._writers.get(name)) is not None:
+            write(self, value)
         elif set_property := setter(self._binding.space.schema.model, name):
             set_property(self, value)
         else:
@@ -65,7 +68,9 @@ def live_class(binding: Binding, nearby: Nearby | None = None) -> type[Generated
     _refuse_clashes(schema.model)
     members: dict[str, Any] = {name: _NotOurs(name) for name in ("id", "clear")}
     members |= namespace(schema.model)
-    members |= {name: NearField(name, nearby) if nearby else LiveField(name) for name in schema.fields}
+    fields = {name: NearField(name, nearby) if nearby else LiveField(name) for name in schema.fields}
+    members |= fields
+    members["_writers"] = {name: field.fset for name, field in fields.items()}
     if schema.identity:
         members[IDENTITY] = LiveIdentity()
     members["_binding"] = binding
@@ -75,7 +80,8 @@ def live_class(binding: Binding, nearby: Nearby | None = None) -> type[Generated
 
 # What a live object needs for itself; no field can have such a name, but a private attribute or a method can.
 _PRIVATE = frozenset(name for base in Generated.__mro__ for name in vars(base) if name[0] == "_" != name[1]) | {
-    "_binding"
+    "_binding",
+    "_writers",
 }
 
 

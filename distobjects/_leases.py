@@ -19,6 +19,9 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
+from weakref import WeakSet
+
+from ._channels import Channel
 
 _LEASE_SECONDS = 0.5
 _MOST = 16
@@ -27,15 +30,27 @@ _IDLE_SECONDS = 0.001
 
 
 class Lease:
-    """A connection, and how long it may still be kept."""
+    """A connection, how it is driven, how long it may still be kept, and when it was last taken."""
 
-    __slots__ = ("connection", "fresh", "until", "used")
+    __slots__ = ("channel", "connection", "until", "used")
 
-    def __init__(self, connection: Any, now: float) -> None:
+    def __init__(self, connection: Any, channel: Channel, now: float) -> None:
         self.connection = connection
-        self.fresh = True
+        self.channel = channel
         self.until = now + _LEASE_SECONDS
         self.used = now
+
+
+_all: WeakSet[Leases] = WeakSet()
+
+
+def _forget() -> None:
+    for each in _all:
+        each._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)  # asking for the process id would cost a hundredth of a round trip
 
 
 class Leases:
@@ -43,30 +58,29 @@ class Leases:
 
     Args:
         get: takes a connection from the pool.
-        failures: what a dead connection raises.
+        drive: finds out how to drive it.
     """
 
-    def __init__(self, pool: Any, get: Callable[[], Any], failures: tuple[type[Exception], ...]) -> None:
+    def __init__(self, pool: Any, get: Callable[[], Any], drive: Callable[[Any], Channel]) -> None:
         self._pool = pool
         self._get = get
-        self._failures = failures
+        self._drive = drive
         self._most = min(_MOST, getattr(pool, "max_connections", 0) // 4)
         # With maintenance notifications, redis-py's pool does not look whether an idle connection has died.
         notified = getattr(pool, "maint_notifications_enabled", None)
         self._unchecked = notified is not None and bool(notified())
         self._begin()
+        _all.add(self)
 
     def _begin(self) -> None:
-        self._pid = os.getpid()
         self._idle: deque[Lease] = deque()
         self._keeper: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = threading.Event()
 
-    def take(self, *, writing: bool) -> Lease:
+    # By position: an argument with its name costs a call on this path half a hundredth of a round trip.
+    def take(self, writing: bool, /) -> Lease:
         """Return a lease; it is to be given back, or dropped."""
-        if self._pid != os.getpid():
-            self._begin()
         now = monotonic()
         while True:
             try:
@@ -74,46 +88,51 @@ class Leases:
             except IndexError:
                 return self._new(now, writing=writing)
             if now >= lease.until:
-                self._pool.release(lease.connection)
-            elif not writing or now - lease.used < _IDLE_SECONDS or self._lives(lease.connection):
+                self._give_back(lease)
+            elif not writing or now - lease.used < _IDLE_SECONDS or lease.channel.lives():
+                lease.used = now
                 return lease
             else:
                 self.drop(lease)
 
     def _new(self, now: float, *, writing: bool) -> Lease:
-        lease = Lease(self._get(), now)
-        if writing and self._unchecked and not self._lives(lease.connection):
-            try:
-                lease.connection.disconnect()
-                lease.connection.connect()
-            except BaseException:
-                self.drop(lease)
-                raise
-        return lease
-
-    def _lives(self, connection: Any) -> bool:
+        connection = self._get()
         try:
-            return not connection.can_read(timeout=0)  # what could be read here is the reply to nothing
-        except self._failures:
-            return False
+            connection.check_health()
+            channel = self._drive(connection)
+            if writing and self._unchecked and not channel.lives():
+                connection.disconnect()
+                connection.connect()
+                channel = self._drive(connection)
+        except BaseException:
+            self._drop(connection)
+            raise
+        return Lease(connection, channel, now)
 
     def give(self, lease: Lease) -> None:
         """Keep a lease whose replies have all been read."""
-        if len(self._idle) >= self._most or self._closed.is_set():
-            self._pool.release(lease.connection)
-            return
-        lease.fresh = False
-        lease.used = monotonic()
-        self._idle.append(lease)
-        if self._keeper is None:
-            self._start()
+        if lease.channel.spent:
+            self.drop(lease)
+        elif len(self._idle) >= self._most:
+            self._give_back(lease)
+        else:
+            self._idle.append(lease)
+            if self._keeper is None:
+                self._start()
+
+    def _give_back(self, lease: Lease) -> None:
+        lease.channel.leave()
+        self._pool.release(lease.connection)
 
     def drop(self, lease: Lease) -> None:
         """Close a connection on which a reply may still arrive, and give it back to the pool."""
+        self._drop(lease.connection)
+
+    def _drop(self, connection: Any) -> None:
         try:
-            lease.connection.disconnect()
+            connection.disconnect()
         finally:
-            self._pool.release(lease.connection)
+            self._pool.release(connection)
 
     def _start(self) -> None:
         with self._starting:
@@ -140,13 +159,14 @@ class Leases:
             except IndexError:
                 return
             if now >= lease.until:
-                self._pool.release(lease.connection)
+                self._give_back(lease)
             else:
                 self._idle.appendleft(lease)
                 return
 
     def close(self) -> None:
         """Give back every lease; what is in use is given back when it is done."""
+        self._most = 0
         self._closed.set()
         self._release(float("inf"))
 

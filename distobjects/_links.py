@@ -9,25 +9,21 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from ._channels import Unsent, open_channel
 from ._flow import Ask, Command
 from ._leases import Lease as Leased
 from ._leases import Leases
 from ._redis import failures, has_own_pool, is_asyncio, is_cluster, lease_arguments, refuse_other, where
-from ._resp import INCOMPLETE, Push, reader
 from ._retry import Lost
 from ._translation import connection_error, lock_error, never_left, reply_error
 from ._wire import as_replies, divided, is_redirection, joined, key_of, packed, plain
 from .errors import StoreUnavailable
-
-# Bytes to receive in one go.
-_AT_ONCE = 1 << 16
 
 
 class PoolLink:
@@ -39,36 +35,31 @@ class PoolLink:
         self._failures = failures(client)
         self._pool = client.connection_pool
         get = partial(self._pool.get_connection, *lease_arguments(self._pool))
-        self._leases = Leases(self._pool, get, self._failures)
+        drive = partial(open_channel, failures=self._failures, where=self.where)
+        self._leases = Leases(self._pool, get, drive)
         # A connection in flight is nobody else's, so there are no more of them than of idle leases.
         self._runways = threading.Semaphore(self._leases.most)
 
     def post(self, ask: Ask) -> list[Any]:
         """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
+        return self.send(packed(ask.commands), len(ask.commands), not ask.repeatable)
+
+    def send(self, packed: bytes, count: int, writing: bool, /) -> list[Any]:
+        """Send `count` packed commands and return as many raw replies, an error reply as one of our exceptions."""
         try:
-            lease = self._leases.take(writing=not ask.repeatable)
+            lease = self._leases.take(writing)
         except self._failures as error:
             raise connection_error(error, self.where, sent=False) from error
-        connection = lease.connection
         try:
-            connection.send_packed_command((packed(ask.commands),), check_health=lease.fresh)
-            replies = [self._reply(connection) for _ in ask.commands]
+            replies = lease.channel.exchange(packed, count)
         except self._failures as error:
             self._leases.drop(lease)
-            raise connection_error(error, self.where, sent=True) from error
+            raise connection_error(error, self.where, sent=not isinstance(error, Unsent)) from error
         except BaseException:  # KeyboardInterrupt: a reply is still on its way and must reach nobody else
             self._leases.drop(lease)
             raise
         self._leases.give(lease)
         return replies
-
-    def _reply(self, connection: Any) -> Any:
-        try:
-            return connection.read_response(disable_decoding=True)
-        except self._failures as error:
-            if (reply := reply_error(error, self.where)) is None:
-                raise
-            return reply
 
     def launch(self, ask: Ask) -> Flight | Waiting:
         """Send the commands; the replies are taken later. Where too many are in flight, all of it happens then."""
@@ -91,10 +82,11 @@ class Flight:
         self._lease: Leased | None = None
         self._failure: Exception | None = None  # told when the replies are wanted: those before are worth having
         try:
-            self._lease = link._leases.take(writing=not ask.repeatable)
-            self._lease.connection.send_packed_command((packed(ask.commands),), check_health=self._lease.fresh)
+            self._lease = link._leases.take(not ask.repeatable)
+            self._lease.channel.send(packed(ask.commands))
         except link._failures as error:
-            self._failure = connection_error(error, link.where, sent=self._lease is not None)
+            sent = self._lease is not None and not isinstance(error, Unsent)
+            self._failure = connection_error(error, link.where, sent=sent)
             self._failure.__cause__ = error
             self._end()
         except BaseException:
@@ -110,7 +102,7 @@ class Flight:
             self._end()
             raise Lost(StoreUnavailable("the process has forked, and its parent has the connection"), sent=True)
         try:
-            replies = _replies(self._lease.connection._sock, self._count)
+            replies = self._lease.channel.receive(self._count)
         except self._link._failures as error:
             self._end()
             raise connection_error(error, self._link.where, sent=True) from error
@@ -120,7 +112,7 @@ class Flight:
         lease, self._lease = self._lease, None
         self._link._leases.give(lease)
         self._link._runways.release()
-        return as_replies(replies, self._link.where)
+        return replies
 
     def drop(self) -> None:
         """Close the connection: what is on its way must reach nobody else."""
@@ -132,19 +124,6 @@ class Flight:
         self._link._runways.release()
         if lease is not None:
             self._link._leases.drop(lease)
-
-
-def _replies(stream: socket.socket, count: int) -> list[Any]:
-    """Return many replies, by a reader of our own: redis-py's takes ten times as long for each."""
-    read, replies = reader(), list[Any]()
-    while len(replies) < count:
-        if not (data := stream.recv(_AT_ONCE)):
-            raise ConnectionResetError("the server has closed the connection")
-        read.feed(data)
-        replies += iter(read.gets, INCOMPLETE)
-        if Push in set(map(type, replies)):
-            replies = [each for each in replies if type(each) is not Push]
-    return replies
 
 
 class Waiting:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-from . import _appends, _objects, _writes
+from . import _appends, _writes
 from ._binding import Binding, Bound
 from ._containers import ATOMS, is_echo, plain, wrap
-from ._flow import Flow
-from ._numbers import Origin, mark, pending, replay, sum_of
+from ._numbers import MARKABLE, Step, marked_read, pending, replay, sum_of
 from ._schema import IDENTITY
+from ._shortcut import Shortcut
 from ._steps import Moved, Path
 from ._writes import Changed
 from .errors import Conflict
@@ -59,43 +59,55 @@ class LiveRoot:
         return self._name == name and self._id == live._id and self._binding == live._binding
 
 
-class LiveField:
-    """One field: reading it is `HGET`, assigning it is validate and write.
+class LiveField(property):
+    """One field: reading it is `HGET`, assigning it is validate and write. A property: it is called without detour.
 
     What is read writes its own changes through: see `_numbers` and `_containers`.
     """
 
-    __slots__ = ("name",)
-
     def __init__(self, name: str) -> None:
+        super().__init__(self._read, self._write)
         self.name = name
+        self._shortcut: Shortcut | None = None
 
-    def __get__(self, live: Bound | None, owner: type) -> Any:
-        if live is None:
-            return self
-        backend, space, creating = live._binding
-        raw, value = backend.run(_objects.fetch(space, live._id, self.name, creating=creating))
-        marked = mark(value, Origin(live, self.name, raw))
-        if marked is not value or type(value) in ATOMS:
-            return marked
-        return wrap(LiveRoot(live._binding, live._id, self.name, raw, value), (), None, value)
+    def _shortcut_of(self, binding: Binding) -> Shortcut:
+        """Return the short way for a class of live objects; subclasses of a declared class share its fields."""
+        shortcut = self._shortcut
+        if shortcut is None or shortcut.binding is not binding:
+            self._shortcut = shortcut = Shortcut(binding, self.name)
+        return shortcut
 
-    def __set__(self, live: Bound, value: Any) -> None:
-        backend, space, creating = live._binding
-        id, name = live._id, self.name
-        if type(value) in ATOMS:
-            flow: Flow[Any] = _writes.write(space, id, {name: value}, creating=creating)
-        elif (steps := pending(value, live, name, alike=_one_object)) is None:
-            root = getattr(value, "_copy_root", None)
-            if isinstance(root, LiveRoot) and root.is_of(live, name) and is_echo(value, root, ()):
-                return
-            flow = _writes.write(space, id, {name: plain(value)}, creating=creating)
-        elif (by := sum_of(steps)) is not None:
-            flow = _writes.increment(space, id, name, by, creating=creating)
+    def _read(self, live: Bound) -> Any:
+        id, binding, shortcut = live._id, live._binding, self._shortcut
+        if shortcut is None or shortcut.binding is not binding:
+            shortcut = self._shortcut_of(binding)
+        raw, value = shortcut.read(id)
+        kind = cast(Any, type(value))
+        if kind in MARKABLE:
+            return marked_read(value, live, self.name, raw)
+        if kind in ATOMS:
+            return value
+        return wrap(LiveRoot(binding, id, self.name, raw, value), (), None, value)
+
+    def _write(self, live: Bound, value: Any) -> None:
+        kind = cast(Any, type(value))
+        if kind in ATOMS:
+            self._shortcut_of(live._binding).write(live._id, value)
+        elif (steps := pending(value, live, self.name, alike=_one_object)) is not None:
+            self._replay(live, steps, value._origin.raw)
         else:
-            raw = value._origin.raw
-            flow = _writes.change(space, id, name, partial(replay, steps), basis=raw, creating=creating)
-        backend.run(flow)
+            root = getattr(value, "_copy_root", None)
+            if not (isinstance(root, LiveRoot) and root.is_of(live, self.name) and is_echo(value, root, ())):
+                self._shortcut_of(live._binding).write(live._id, plain(value))
+
+    def _replay(self, live: Bound, steps: tuple[Step, ...], raw: bytes | None) -> None:
+        """Apply to what is stored the operations of a number that was read from here."""
+        backend, space, creating = live._binding
+        if (by := sum_of(steps)) is not None:
+            backend.run(_writes.increment(space, live._id, self.name, by, creating=creating))
+        else:
+            step = partial(replay, steps)
+            backend.run(_writes.change(space, live._id, self.name, step, basis=raw, creating=creating))
 
 
 def _one_object(owner: object, live: Bound) -> bool:

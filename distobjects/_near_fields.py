@@ -70,4 +70,4 @@ class NearField(property):
                 return marked
             return wrap(LiveRoot(live._binding, live._id, name, raw, value), (), None, value)
 
-        super().__init__(read, field.__set__)
+        super().__init__(read, field.fset)

@@ -55,8 +55,16 @@ class Step(NamedTuple):
 class Marked:
     """The part that all marked numbers share."""
 
-    _origin: Origin
-    _steps: tuple[Step, ...]
+    # What its origin is made of, until that is asked for: most numbers are only read.
+    _place: tuple[object, object, bytes | None] | Origin
+    _steps: tuple[Step, ...] = ()
+
+    @property
+    def _origin(self) -> Origin:
+        place = self._place
+        if isinstance(place, tuple):
+            place = self._place = Origin(*place)
+        return place
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         kind = _PLAIN[type(self)]
@@ -91,6 +99,7 @@ def _marked_class(kind: type) -> type:
 
 _MARKED: Mapping[type, type] = {kind: _marked_class(kind) for kind in (int, float, Decimal)}
 _PLAIN: Mapping[type, type] = {marked: kind for kind, marked in _MARKED.items()}
+MARKABLE = frozenset(_MARKED)
 
 
 def type_of(value: Any) -> Any:
@@ -104,8 +113,16 @@ def mark(value: Any, origin: Origin, steps: tuple[Step, ...] = ()) -> Any:
     if made is None:
         return value
     number = made(value)
-    number._origin = origin
-    number._steps = steps
+    number._place = origin
+    if steps:
+        number._steps = steps
+    return number
+
+
+def marked_read(value: Any, owner: object, key: object, raw: bytes | None) -> Any:
+    """Return a number of a kind in `MARKABLE` that has just been read from `key` of `owner`."""
+    number: Any = _MARKED[type(value)](value)
+    number._place = owner, key, raw
     return number
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from redis.retry import Retry
 
 from .errors import Unsupported
 
+_PLAIN = ("Connection", "UnixDomainSocketConnection")
 _FAILURES = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
 
 
@@ -54,6 +56,17 @@ def has_own_pool(client: Any) -> bool:
     homes = {base.__module__.partition(".")[0] for base in bases}
     driven = bool(homes & {"redis", "valkey"}) and "fakeredis" not in homes
     return driven and hasattr(pool, "get_connection") and getattr(pool, "cache", None) is None
+
+
+def plain_socket(connection: Any) -> socket.socket | None:
+    """Return the socket of a connection whose bytes may be sent and received without it; None where they may not.
+
+    A class of its own, such as Sentinel's or TLS's, does more than that with them, and so does a socket of gevent's.
+    """
+    kind = cast(Any, type(connection))
+    plain = kind.__module__ in ("redis.connection", "valkey.connection") and kind.__name__ in _PLAIN
+    stream: Any = connection._sock if plain else None
+    return stream if type(stream).__module__ == "socket" else None
 
 
 def lone_connection(client: Any) -> Any:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -39,6 +40,10 @@ class Reader(Protocol):
         """
         ...
 
+    def has_data(self) -> bool:
+        """Say whether something has arrived that no reply has been made of yet."""
+        ...
+
 
 def _error(message: str) -> ResponseError:
     return ResponseError(message.removeprefix("ERR "))
@@ -52,12 +57,12 @@ class _Push(list[Any]):
 Push: type[list[Any]] = _hiredis.PushNotification if _hiredis else _Push
 
 
-def reader() -> Reader:
-    """Return a new reader."""
+def reader(error: Callable[[str], Exception] = _error) -> Reader:
+    """Return a new reader; `error` makes an exception of an error reply's message."""
     if _hiredis:
-        made: Reader = _hiredis.Reader(protocolError=ProtocolError, replyError=_error, notEnoughData=INCOMPLETE)
+        made: Reader = _hiredis.Reader(protocolError=ProtocolError, replyError=error, notEnoughData=INCOMPLETE)
         return made
-    return PythonReader()
+    return PythonReader(error)
 
 
 _BULK, _VERBATIM, _ERROR, _STATUS, _NUMBER, _DOUBLE, _BOOLEAN, _NULL = b"$=-+:,#_"
@@ -67,7 +72,8 @@ _ARRAY, _SET, _MAP, _PUSH = _AGGREGATES = b"*~%>"
 class PythonReader:
     """A reader without hiredis; large replies may come in many pieces, each of which is looked at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Callable[[str], Exception] = _error) -> None:
+        self._error = error
         self._data = bytearray()
         self._at = 0
         self._open: list[tuple[int, int, list[Any]]] = []  # what is being filled: its kind, its size, its items
@@ -93,6 +99,10 @@ class PythonReader:
                 return value
         return INCOMPLETE
 
+    def has_data(self) -> bool:
+        """Say whether something has arrived that no reply has been made of yet."""
+        return bool(self._open) or self._at < len(self._data)
+
     def _next(self) -> Any:
         """Return the next value that holds no others; `self._open` itself where one begins that does."""
         data, begin = self._data, self._at
@@ -109,25 +119,24 @@ class PythonReader:
                 return INCOMPLETE
             value = bytes(data[begin + (4 if kind == _VERBATIM else 0) : after - 2])
         else:
-            value = _scalar(kind, line)
+            value = self._scalar(kind, line)
         self._at = after
         return value
 
-
-def _scalar(kind: int, line: bytes) -> Any:
-    if kind == _NUMBER:
-        return int(line)
-    if kind == _STATUS:
-        return line
-    if kind == _ERROR:
-        return _error(line.decode(errors="replace"))
-    if kind == _DOUBLE:
-        return float(line)
-    if kind == _BOOLEAN:
-        return line == b"t"
-    if kind == _NULL or line == b"-1":
-        return None
-    raise ProtocolError(f"a reply cannot begin with {chr(kind)!r}")
+    def _scalar(self, kind: int, line: bytes) -> Any:
+        if kind == _NUMBER:
+            return int(line)
+        if kind == _STATUS:
+            return line
+        if kind == _ERROR:
+            return self._error(line.decode(errors="replace"))
+        if kind == _DOUBLE:
+            return float(line)
+        if kind == _BOOLEAN:
+            return line == b"t"
+        if kind == _NULL or line == b"-1":
+            return None
+        raise ProtocolError(f"a reply cannot begin with {chr(kind)!r}")
 
 
 def _closed(kind: int, items: list[Any]) -> Any:

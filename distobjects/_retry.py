@@ -22,7 +22,10 @@ class Lost(Exception):
     Attributes:
         sent: a byte may have reached the server.
         slow: it ended in a time-out.
+        seconds: how long it took.
     """
+
+    seconds = 0.0
 
     def __init__(self, error: DistObjectsError, *, sent: bool, slow: bool = False) -> None:
         super().__init__(str(error))

@@ -31,6 +31,7 @@ class Runner:
         from . import _links  # importing redis takes half a second: not before there is a client
 
         self._link: Any = _links.link_to(client)
+        self._running_loop = sys.modules["asyncio"]._get_running_loop
         self.near: _near_links.NearLink | None = None
         if near is not None:
             from . import _near_links
@@ -47,13 +48,22 @@ class Runner:
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its value."""
+        self._enter()
+        return self._run(flow)
+
+    def _enter(self) -> None:
         if self.closed:
             raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
-        if _in_running_loop():
+        if self._running_loop() is not None:
             _warn_of_blocking()
+
+    def _run(self, flow: Flow[T], *sent: Any) -> T:
         started = time.monotonic()
         try:
             step = next(flow)
+            for outcome in sent:
+                assert isinstance(step, Ask)
+                step = flow.send(self._post(step, outcome) if isinstance(outcome, Lost) else [outcome])
             while True:
                 if isinstance(step, Ask):
                     step = flow.send(self._post(step))
@@ -64,16 +74,46 @@ class Runner:
             value: T = stop.value
             return value
 
-    def _post(self, ask: Ask) -> list[Any]:
-        started, attempt = time.monotonic(), 0
+    def _post(self, ask: Ask, lost: Lost | None = None) -> list[Any]:
+        """Send an ask, again while that may help; `lost` is how it has ended the first time."""
+        started, attempt = time.monotonic() - (lost.seconds if lost else 0.0), 0
         while True:
+            if lost is not None:
+                time.sleep(delay(lost, ask, attempt, time.monotonic() - started))
+                attempt += 1
             self.trips += 1
             try:
                 replies: list[Any] = self._link.post(ask)
                 return replies
-            except Lost as lost:
-                time.sleep(delay(lost, ask, attempt, time.monotonic() - started))
-                attempt += 1
+            except Lost as error:
+                lost = error
+
+    # ---- the short way, for one command that has been packed before
+
+    @property
+    def short(self) -> bool:
+        """Whether there is one: not past a near cache, nor through a client that is not driven by hand."""
+        return hasattr(self._link, "send")
+
+    def send(self, packed: bytes, writing: bool, /) -> Any:
+        """Send a command and return how it ended, whatever that is: the raw reply, or the `Lost` that came instead.
+
+        Where that is not what was hoped for, `finish` goes on from it with the flow that would have asked.
+        """
+        if self.closed or self._running_loop() is not None:
+            self._enter()
+        started = time.monotonic()
+        self.trips += 1
+        try:
+            [reply] = self._link.send(packed, 1, writing)
+        except Lost as lost:
+            lost.seconds = time.monotonic() - started
+            return lost
+        return reply
+
+    def finish(self, flow: Flow[T], outcome: Any) -> T:
+        """Run a flow whose first ask has been sent already and ended so; return its value."""
+        return self._run(flow, outcome)
 
     def refuse_slots(self, keys: list[str]) -> None:
         """Refuse keys that a cluster has in different slots."""
@@ -91,10 +131,7 @@ class Runner:
         While one works on the replies to its first ask, the next one's first ask is on its way. But nothing leaves
         before what writes has ended. A failure to get replies is raised inside of the flow, which knows what it means.
         """
-        if self.closed:
-            raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
-        if _in_running_loop():
-            _warn_of_blocking()
+        self._enter()
         ahead: tuple[Begun[T], Any] | None = None
         try:
             for coming in _begun(flows):
@@ -164,11 +201,6 @@ def _begun(flows: Iterable[Flow[T]]) -> Generator[Begun[T] | None, None, None]:
     except Exception as error:  # noqa: BLE001  # not carried on from: it is raised in its turn
         yield Begun(None, error)
     yield None
-
-
-def _in_running_loop() -> bool:
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def _warn_of_blocking() -> None:

@@ -24,6 +24,15 @@ def packed(commands: Sequence[Command]) -> bytes:
     return b"".join(parts)
 
 
+def stencil(command: Command, *open: Argument) -> bytes:
+    """Return a packed command as a pattern for `%`: each argument in `open` is left out, for its length and bytes."""
+    parts = [b"*%d\r\n" % len(command.args)]
+    for argument in command.args:
+        raw = _raw(argument).replace(b"%", b"%%")
+        parts.append(b"$%d\r\n%b\r\n" if argument in open else b"$%d\r\n" % len(_raw(argument)) + raw + b"\r\n")
+    return b"".join(parts)
+
+
 def plain(command: Command) -> tuple[Argument, ...]:
     """Return the arguments as bytes: a client packs text in an encoding of its own. It looks names up, as text."""
     name, *others = command.args
@@ -36,15 +45,21 @@ def _raw(argument: Argument) -> bytes:
     return argument.encode() if isinstance(argument, str) else b"%d" % argument
 
 
-def as_replies(results: Sequence[Any], where: str) -> list[Any]:
-    """Translate the error replies among a pipeline's results; raise where one says that the connection failed."""
-    replies: list[Any] = []
-    for result in results:
-        reply = reply_error(result, where) if isinstance(result, Exception) else result
-        if reply is None and isinstance(result, Exception):
-            raise result
-        replies.append(reply)
+def as_replies(replies: list[Any], where: str) -> list[Any]:
+    """Translate the error replies among others; raise where one says that the connection failed."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            return [_translated(each, where) for each in replies]
     return replies
+
+
+def _translated(reply: Any, where: str) -> Any:
+    if not isinstance(reply, Exception):
+        return reply
+    translated = reply_error(reply, where)
+    if translated is None:
+        raise reply
+    return translated
 
 
 def key_of(command: Command) -> Argument:

@@ -245,11 +245,24 @@ def forget(space: Space, id: str, name: str) -> Flow[None]:
     yield from ask(Command(("HDEL", space.key(id), name)), label="write")
 
 
-def _write_existing(space: Space, id: str, pairs: Sequence[Argument]) -> Flow[None]:
+def write_raw(space: Space, id: str, name: str, raw: bytes, *, creating: bool, native: bool) -> Flow[None]:
+    """Write the bytes of one value that has been validated, as `write` does. One round trip.
+
+    Args:
+        native: begin with `HSETEX`.
+    """
+    if creating:
+        return _objects.guarded(space, id, _write_originals(space, id, [], [name, raw], creating=True))
+    return _write_existing(space, id, [name, raw], native=native)
+
+
+def _write_existing(space: Space, id: str, pairs: Sequence[Argument], *, native: bool | None = None) -> Flow[None]:
     """Write fields of an object that is there."""
     if not pairs:
         return
-    key, native = space.key(id), space.dialect.hsetex
+    key = space.key(id)
+    if native is None:
+        native = space.dialect.hsetex
     if native:
         command = Command(("HSETEX", key, "FXX", "FIELDS", len(pairs) // 2, *pairs))
     else:

@@ -20,13 +20,15 @@ from tests.fix_servers import Server
 
 
 class Fault(Enum):
-    """What happens to a command. All but the ones that hold or delay a reply end in a reset of the connection."""
+    """What happens to a command. All but those that hold, slice or delay a reply end in a reset."""
 
     LOSE_REQUEST = "the server never sees it"
     LOSE_REPLY = "the server does it, the client is told nothing"
     CUT_REPLY = "the server does it, the client gets one byte of the reply"
     HALF_REPLY = "the server does it, the client gets half of what arrives of the reply"
+    SLICE_REPLY = "the server does it, the client gets the reply byte by byte"
     HOLD_REPLY = "the server does it, the reply waits for `release`"
+    STALL_REPLY = "the server does it, the client gets one byte, the rest waits for `release`"
     LATE_REPLY = "the server does it, the client is told a little later"
     LATE_REQUEST = "the client is cut off, the server does it a little later"
     CUT_AFTERWARDS = "the client gets the reply, and its idle connection is cut"
@@ -182,7 +184,15 @@ async def _relay(proxy: Proxy, server: Server, near: asyncio.StreamReader, clien
                 client.write(reply[: len(reply) // 2])
             if fault in (Fault.LOSE_REPLY, Fault.CUT_REPLY, Fault.HALF_REPLY):
                 return
-            if fault is Fault.HOLD_REPLY:
+            if fault is Fault.SLICE_REPLY:
+                for at in range(len(reply) - 1):
+                    client.write(reply[at : at + 1])
+                    await asyncio.sleep(0)
+                reply = reply[-1:]
+            if fault is Fault.STALL_REPLY:
+                client.write(reply[:1])
+                reply = reply[1:]
+            if fault in (Fault.HOLD_REPLY, Fault.STALL_REPLY):
                 await proxy._released.wait()
             if fault is Fault.LATE_REPLY:
                 await asyncio.sleep(proxy.storm.delay())

@@ -19,10 +19,10 @@ FLOORS = {
     "_changes fields _near",
     "operations": "_objects _writes _appends _bulk _scripts _drafts _edits _transactions _near_reads",
     "runners": "_retry _redis _translation _wire _links _async_links _sync _async _stores _embedded _leases _lock "
-    "_async_lock _resp _messages _invalidations _async_invalidations _near_links _async_near_links",
-    "faces": "_progress _binding _live_fields _near_fields _declared _live _generated _arguments _handles _collection "
-    "_transaction _backend _async_live _async_near_live _async_handles _async_collection _async_transaction "
-    "_async_backend",
+    "_async_lock _resp _channels _messages _invalidations _async_invalidations _near_links _async_near_links",
+    "faces": "_progress _binding _shortcut _live_fields _near_fields _declared _live _generated _arguments "
+    "_handles _collection _transaction _backend _async_live _async_near_live _async_handles "
+    "_async_collection _async_transaction _async_backend",
     "edges": "__main__ cli _demo _doctor fastapi otel testing",
 }
 FLOOR = {module: floor for floor, (_, modules) in enumerate(FLOORS.items()) for module in modules.split()}

@@ -653,7 +653,7 @@ def interrupt_at_every_line(server: Server) -> None:
             things.put(Thing(n=int(id)), id=id)
         for step in range(200):
             try:
-                with interrupted(step, "_links.py", "_leases.py"):
+                with interrupted(step, "_links.py", "_leases.py", "_channels.py"):
                     things.get_many("11")
             except Interruption:
                 assert [things["2"].n, things["1"].n] == [2, 1]

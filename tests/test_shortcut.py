@@ -1,0 +1,301 @@
+"""The short way to one field asks, answers and fails as its flow does; only the time differs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+import pytest
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
+
+from distobjects import (
+    CorruptData,
+    DistObjectsError,
+    DObject,
+    FieldUnset,
+    NotFound,
+    OutcomeUnknown,
+    RedisBackend,
+    StoreUnavailable,
+    _objects,
+    _writes,
+    connect,
+)
+from distobjects._binding import Binding
+from distobjects._flow import Ask, Flow, advance
+from distobjects._shortcut import Shortcut
+from distobjects._wire import packed, stencil
+from distobjects.fields import IntegerField, TextField
+
+from .fix_faults import Fault, Proxy, faulty
+from .fix_servers import Server, recorder
+
+
+class Thing(BaseModel):
+    n: int = Field(default=0, ge=0)
+    text: str
+    price: Decimal = Decimal("1.5")
+    seen: datetime | None = None
+    tags: list[str] = []
+    secret: SecretStr = SecretStr("s")
+
+
+class Range(BaseModel):
+    lo: int = 0
+    hi: int = 9
+
+    @model_validator(mode="after")
+    def ordered(self) -> Range:
+        if self.lo > self.hi:
+            raise ValueError("lo is above hi")
+        return self
+
+
+class Loud(BaseModel):
+    text: Annotated[str, AfterValidator(str.upper)] = ""
+
+
+class Still(BaseModel):
+    text: str = Field(default="a", frozen=True)
+
+
+@pytest.fixture
+def db(server: Server, url: str) -> Iterator[RedisBackend]:
+    with connect(url) as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(server: Server, url: str) -> Iterator[Proxy]:
+    with faulty(server) as made:
+        yield made
+
+
+def outcome(work: Any) -> Any:
+    """Return what work returns, or how it fails."""
+    try:
+        return work()
+    except (DistObjectsError, ValidationError, AttributeError) as error:
+        return type(error), str(error)
+
+
+def both(db: RedisBackend, model: type[BaseModel], name: str) -> tuple[Shortcut, Binding]:
+    binding = Binding(db, db.objects(model)._space)
+    return Shortcut(binding, name), binding
+
+
+VALUES: list[tuple[str, Any]] = [
+    ("n", 3),
+    ("n", -1),
+    ("n", "5"),
+    ("n", None),
+    ("n", "no number"),
+    ("text", "wörd %d %b\r\n"),
+    ("text", ""),
+    ("text", "\ud800"),
+    ("text", 3),
+    ("price", Decimal("2.50")),
+    ("seen", None),
+    ("seen", datetime(2026, 1, 2, tzinfo=UTC)),
+    ("tags", ["a", "b"]),
+    ("tags", [1]),
+    ("secret", "hush"),
+]
+
+
+@pytest.mark.parametrize("id", ["1", "ä", "%{x}\n", "0192-a"])
+@pytest.mark.parametrize(("name", "value"), VALUES)
+def test_both_ways_write_and_read_the_same(db: RedisBackend, name: str, value: Any, id: str) -> None:
+    shortcut, (_, space, _) = both(db, Thing, name)
+    db.objects(Thing).put(Thing(text="t"), id=id)
+    short = outcome(lambda: shortcut.write(id, value)), outcome(lambda: shortcut.read(id))
+    stored = db.client.hgetall(space.key(id))
+    db.objects(Thing).put(Thing(text="t"), id=id)
+    long = (
+        outcome(lambda: db.run(_writes.write(space, id, {name: value}))),
+        outcome(lambda: db.run(_objects.fetch(space, id, name))),
+    )
+    assert short == long
+    assert stored == db.client.hgetall(space.key(id))
+
+
+@pytest.mark.parametrize("raw", [b"-1", b"x", b"", b"\xff"])
+def test_bytes_that_do_not_decode_are_told_of_alike(db: RedisBackend, raw: bytes) -> None:
+    for name in ("n", "price", "seen", "secret"):
+        shortcut, (_, space, _) = both(db, Thing, name)
+        db.client.hset("Thing:1", name, raw)
+        short, long = (
+            outcome(lambda s=shortcut: s.read("1")),
+            outcome(lambda s=space, n=name: db.run(_objects.fetch(s, "1", n))),
+        )
+        assert short == long or name == "secret"
+
+
+def test_no_trace_of_a_secret_s_bytes_is_in_an_error(db: RedisBackend) -> None:
+    db.client.hset("Thing:1", "secret", b"\xffhush")
+    with pytest.raises(CorruptData) as caught:
+        _ = db.objects(Thing)["1"].secret
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+
+
+def test_an_absent_object_and_an_absent_field_take_two_round_trips_as_ever(db: RedisBackend) -> None:
+    things = db.objects(Thing)
+    before = db._runner.trips
+    with pytest.raises(NotFound):
+        _ = things["1"].n
+    assert db._runner.trips == before + 2
+    db.client.hset("Thing:1", "tags", "[]")
+    assert things["1"].n == 0
+    with pytest.raises(FieldUnset):
+        _ = things["1"].text
+    assert db._runner.trips == before + 6
+
+
+def test_a_write_to_what_is_not_there_brings_nothing_into_being(db: RedisBackend) -> None:
+    with pytest.raises(NotFound):
+        db.objects(Thing)["1"].n = 3
+    db.objects(Thing).put(Thing(text="t"), id="1")
+    db.client.hdel("Thing:1", "n")
+    db.objects(Thing)["1"].n = 4
+    assert db.client.hget("Thing:1", "n") == b"4"
+
+
+def test_a_key_that_holds_no_hash_is_corrupt_data(db: RedisBackend) -> None:
+    db.client.set("Thing:1", "x")
+    thing = db.objects(Thing)["1"]
+    with pytest.raises(CorruptData, match="holds no hash"):
+        _ = thing.n
+    with pytest.raises(CorruptData, match="holds no hash"):
+        thing.n = 1
+
+
+def test_a_model_with_a_say_of_its_own_is_asked(db: RedisBackend) -> None:
+    bounds, loud = db.objects(Range).put(Range(), id="1"), db.objects(Loud).put(Loud(), id="1")
+    with pytest.raises(ValidationError, match="lo is above hi"):
+        bounds.lo = 10
+    loud.text = "a"
+    assert [bounds.lo, loud.text] == [0, "A"]
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(db.objects(Still).put(Still(), id="1"), "text", "b")  # noqa: B010  # a type checker knows it is frozen
+
+
+def test_a_warm_attribute_is_one_command(db: RedisBackend, server: Server) -> None:
+    thing = db.objects(Thing).put(Thing(text="t"), id="1")
+    thing.n = 1
+    with recorder(server) as seen:
+        thing.n = 2
+        assert thing.n == 2
+        assert thing.text == "t"
+    assert seen.commands == ["HSETEX" if server.kind == "valkey" else "EVALSHA", "HGET", "HGET"]
+
+
+def test_a_script_that_the_server_has_forgotten_is_sent_again(db: RedisBackend) -> None:
+    thing = db.objects(Thing).put(Thing(text="t"), id="1")
+    db.objects(Thing)._space.dialect.hsetex = False
+    for n in range(3):
+        db.client.script_flush()
+        thing.n = n
+        assert thing.n == n
+
+
+def test_classes_that_share_a_field_have_ways_of_their_own(server: Server, url: str) -> None:
+    with connect(url) as db:
+
+        class Parent(DObject):
+            class Meta:
+                backend = db
+
+            text = TextField()
+            n = IntegerField()
+
+        class Child(Parent):
+            pass
+
+        for _ in range(2):
+            Parent("1").text, Child("1").text = "parent", "child"
+            assert [Parent("1").text, Child("1").text] == ["parent", "child"]
+        Parent("1").n = 1
+        Parent("1").text = Parent("1").n = None
+        assert [Parent("1").text, Child("1").text, db.client.hgetall("Parent:1")] == [None, "child", {}]
+
+
+# ---- failures
+
+
+def test_a_read_that_is_lost_is_asked_for_three_more_times(proxy: Proxy) -> None:
+    with connect(proxy.url) as db:
+        thing = db.objects(Thing).put(Thing(n=7, text="t"), id="1")
+        proxy.arm(Fault.LOSE_REPLY, "HGET", times=3)
+        before = db._runner.trips
+        assert thing.n == 7
+        assert db._runner.trips == before + 4
+        proxy.arm(Fault.LOSE_REPLY, "HGET", times=5)
+        with pytest.raises(StoreUnavailable):
+            _ = thing.n
+        assert len(proxy.fired) == 7
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.CUT_REPLY, Fault.LOSE_REQUEST])
+def test_a_write_that_is_lost_is_sent_once(proxy: Proxy, server: Server, fault: Fault) -> None:
+    with connect(proxy.url) as db:
+        thing = db.objects(Thing).put(Thing(text="t"), id="1")
+        thing.n = 1
+        proxy.arm(fault, "HSETEX" if server.kind == "valkey" else "EVALSHA")
+        with pytest.raises(OutcomeUnknown):
+            thing.n = 2
+        assert thing.n == (1 if fault is Fault.LOSE_REQUEST else 2)
+        assert len(proxy.fired) == 1
+
+
+def test_a_closed_backend_takes_no_short_way(server: Server, url: str) -> None:
+    with connect(url) as db:
+        thing = db.objects(Thing).put(Thing(text="t"), id="1")
+        assert thing.n == 0
+    with pytest.raises(StoreUnavailable, match="closed"):
+        _ = thing.n
+    with pytest.raises(StoreUnavailable, match="closed"):
+        thing.n = 1
+
+
+def test_a_running_event_loop_is_warned_of(db: RedisBackend) -> None:
+    thing = db.objects(Thing).put(Thing(text="t"), id="1")
+
+    async def block() -> None:
+        with pytest.warns(RuntimeWarning, match="blocking call") as caught:
+            assert thing.n == 0
+        assert caught[0].filename == __file__
+        with pytest.warns(RuntimeWarning, match="blocking call"):
+            thing.n = 1
+
+    asyncio.run(block())
+
+
+# ---- its commands
+
+
+def test_a_command_is_that_of_the_flow(db: RedisBackend) -> None:
+    for name in Thing.model_fields:
+        shortcut, (_, space, creating) = both(db, Thing, name)
+        assert shortcut._reading % (7, b"Thing:1") == _first(_objects.fetch(space, "1", name))
+        for native in (False, True):
+            flow = _writes.write_raw(space, "1", name, b"r", creating=creating, native=native)
+            assert shortcut._writing[native] % (7, b"Thing:1", 1, b"r") == _first(flow)
+
+
+def _first(flow: Flow[Any]) -> bytes:
+    step = advance(flow)
+    assert isinstance(step, Ask)
+    return packed(step.commands)
+
+
+def test_a_percent_sign_in_a_command_is_no_gap(db: RedisBackend) -> None:
+    step = advance(_objects.fetch(db.objects(Thing)._space, "%d", "100 %b %"))
+    assert isinstance(step, Ask)
+    [command] = step.commands
+    key = str(command.args[1])
+    assert stencil(command, key) % (len(key), key.encode()) == packed([command])
+    assert stencil(command) % () == packed([command])
