@@ -3,16 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._backend import RedisBackend, connect
-from ._bulk import Fault
-from ._changes import Change
-from ._collection import Objects
-from ._handles import FieldHandle
-from ._live import DObject
-from ._near import Near
-from ._progress import progress
-from ._reference import F
-from ._transaction import Transaction
 from .errors import (
     AccessDenied,
     AlreadyExists,
@@ -37,6 +27,16 @@ if TYPE_CHECKING:
     from ._async_handles import AsyncFieldHandle
     from ._async_live import AsyncDObject
     from ._async_transaction import AsyncTransaction
+    from ._backend import RedisBackend, connect
+    from ._bulk import Fault
+    from ._changes import Change
+    from ._collection import Objects
+    from ._handles import FieldHandle
+    from ._live import DObject
+    from ._near import Near
+    from ._progress import progress
+    from ._reference import F
+    from ._transaction import Transaction
 
 __all__ = [
     "AccessDenied",
@@ -73,21 +73,32 @@ __all__ = [
     "progress",
 ]
 
-# Loaded at their first use: asyncio is a third of what importing this package would take.
-_ASYNC = {
+# Loaded at their first use, as pydantic loads its own: who imports this package may need it later, or one colour of it.
+_HOMES = {
     "AsyncDObject": "_async_live",
     "AsyncFieldHandle": "_async_handles",
     "AsyncObjects": "_async_collection",
     "AsyncRedisBackend": "_async_backend",
     "AsyncTransaction": "_async_transaction",
+    "Change": "_changes",
+    "DObject": "_live",
+    "F": "_reference",
+    "Fault": "_bulk",
+    "FieldHandle": "_handles",
+    "Near": "_near",
+    "Objects": "_collection",
+    "RedisBackend": "_backend",
+    "Transaction": "_transaction",
+    "connect": "_backend",
     "connect_async": "_async_backend",
+    "progress": "_progress",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ASYNC:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f".{_ASYNC[name]}", __name__), name)
+    value = globals()[name] = getattr(import_module(f".{_HOMES[name]}", __name__), name)
     return value
 
 
