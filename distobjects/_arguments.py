@@ -40,7 +40,7 @@ __all__ = [
 def id_of(space: Space, backend: object, id: object) -> str:
     """Return the canonical id that an id or a live object of this space means."""
     if isinstance(id, DObject):
-        home: object = id._binding.backend
+        home: object = getattr(id._binding.backend, "origin", id._binding.backend)  # a mirror stands before it
         held = id._binding.space
     elif isinstance(id, AsyncDObject):
         home, held = id._backend, id._space

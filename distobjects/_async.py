@@ -12,10 +12,11 @@ from . import _wire
 from ._flow import Ask, Begun, Done, Flow, Pause, begun
 from ._near import Near
 from ._retry import Lost, delay
+from ._watching import IDLE_SECONDS, Difference, Watching
 from .errors import DistObjectsError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from . import _async_links
+    from . import _async_lines, _async_links, _async_lookouts
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ class AsyncRunner:
         self._links: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
         self.closed = False
         self.trips = 0
+        self._lines: weakref.WeakSet[Any] = weakref.WeakSet()
 
     @property
     def where(self) -> str:
@@ -88,6 +90,28 @@ class AsyncRunner:
             except Lost as lost:
                 await asyncio.sleep(delay(lost, ask, attempt, time.monotonic() - started))
                 attempt += 1
+
+    def differences(self, watching: Watching, poll_seconds: float) -> AsyncGenerator[Difference, None]:
+        """Yield what changes, until this is closed; where nothing tells, by asking every `poll_seconds`."""
+        return self.lookout(watching, IDLE_SECONDS, poll_seconds).differences()
+
+    def lookout(self, watching: Watching, idle_seconds: float, poll_seconds: float) -> _async_lookouts.AsyncLookout:
+        """Return who watches; it asks for a sign of life when it has heard nothing for so long."""
+        from . import _async_lookouts
+
+        async def open_() -> Any:
+            return await self._line(watching.sight.prefix, poll_seconds)
+
+        return _async_lookouts.AsyncLookout(watching, open_, self._post, lambda: self.closed, idle_seconds)
+
+    async def _line(self, prefix: bytes | None, poll_seconds: float) -> _async_lines.AsyncLine | _async_lines.AsyncPoll:
+        from . import _async_lines
+
+        line = await _async_lines.open_async_line(self.client, prefix, self._post, poll_seconds)
+        self._lines.add(line)
+        if self.closed:  # meanwhile
+            await line.close()
+        return line
 
     def refuse_slots(self, keys: list[str]) -> None:
         """Refuse keys that a cluster has in different slots."""
@@ -165,6 +189,8 @@ class AsyncRunner:
     async def close(self, *, own: bool) -> None:
         """Run nothing more. Close the running loop's client if it is our `own`; others ended with their loops."""
         self.closed = True
+        for line in [each for each in self._lines if each.loop is asyncio.get_running_loop()]:
+            await line.close()
         link = self._links.pop(asyncio.get_running_loop(), None)
         if self.near is not None and link is not None:
             await link.forget()

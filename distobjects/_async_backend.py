@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -15,11 +15,13 @@ from . import _stores
 from ._async import AsyncRunner
 from ._async_collection import AsyncObjects
 from ._async_transaction import AsyncTransaction
+from ._binding import Backend
 from ._flow import Flow
 from ._near import Near
 from ._schema import Schema, compile_schema
 from ._space import Space, Spaces
 from ._transactions import Parts
+from ._watching import Difference, Watching
 from ._writes import CONFLICT_SECONDS, Patience
 from .errors import Conflict
 
@@ -117,6 +119,27 @@ class AsyncRedisBackend:
         from ._async_near_links import AsyncNearby
 
         return AsyncNearby(self._runner, space)
+
+    def _differences(self, watching: Watching, poll_seconds: float) -> AsyncGenerator[Difference, None]:
+        """Yield what changes, until the backend is closed."""
+        return self._runner.differences(watching, poll_seconds)
+
+    @asynccontextmanager
+    async def _mirrored(
+        self, space: Space, ids: Collection[str], lease_seconds: float, poll_seconds: float
+    ) -> AsyncGenerator[Backend, None]:
+        """Give a backend that answers reads of these objects from memory, without `await`."""
+        from ._async_mirrors import AsyncMirror
+
+        def open_(watching: Watching, idle_seconds: float) -> Any:
+            return self._runner.lookout(watching, idle_seconds, poll_seconds)
+
+        mirror = AsyncMirror(self, space, ids, open_, lease_seconds)
+        await mirror.begin()
+        try:
+            yield mirror
+        finally:
+            await mirror.close()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncTransaction, None]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
-from . import _arguments, _async_lock, _bulk, _edits, _objects, _writes
+from . import _arguments, _async_lock, _bulk, _edits, _objects, _watches, _writes
 from ._async_handles import AsyncFieldHandle
-from ._async_live import AsyncBackend, AsyncDObject
+from ._async_live import AsyncDObject, AsyncHome
 from ._async_near_live import NearAsyncDObject
+from ._binding import Binding
 from ._bulk import Fault, Tally, Tell
 from ._changes import Change
 from ._flow import Flow
+from ._generated import live_class, make_live
 from ._near_reads import value_of
 from ._space import Id, Space
 
@@ -36,7 +38,7 @@ class AsyncObjects(Generic[M]):
     The methods, their arguments, commands, round trips and errors are those of `Objects`.
     """
 
-    def __init__(self, backend: AsyncBackend, space: Space, *, near: bool = True) -> None:
+    def __init__(self, backend: AsyncHome, space: Space, *, near: bool = True) -> None:
         self._backend = backend
         self._space = space
         self._near = backend._nearby(space) if near else None
@@ -373,13 +375,59 @@ class AsyncObjects(Generic[M]):
                 for fault in part:
                     yield fault
 
-    def watch(self, id: Id | AsyncDObject | None = None) -> AsyncIterator[Change[M]]:
-        """Not there yet: yield the changes of one object, or of all."""
-        raise NotImplementedError("watch() is not there yet; read again when you need to know")
+    def watch(
+        self,
+        id: Id | AsyncDObject | None = None,
+        *,
+        fields: Iterable[Any] = (),
+        initial: bool = False,
+        poll_seconds: float = 0.5,
+    ) -> AsyncGenerator[Change[M], None]:
+        """Yield the changes of one object, or of all, by whomever; see `Objects.watch`. Nothing to await before `for`.
 
-    def mirror(self, id: Id | AsyncDObject) -> AbstractAsyncContextManager[M]:
-        """Not there yet: a local copy that is kept fresh."""
-        raise NotImplementedError("mirror() is not there yet; get() gives a snapshot")
+        Cancelling the task ends it. After a `break`, the event loop closes the connection when it next can;
+        `contextlib.aclosing` does so at once.
+        """
+        names = [_arguments.field_of(self._space.schema, each) for each in fields]
+        ids = None if id is None else [self.id_of(id)]
+        return self._changes(_watches.View(self._space, ids, names, initial=initial), poll_seconds)
+
+    async def _changes(self, view: _watches.View, poll_seconds: float) -> AsyncGenerator[Change[M], None]:
+        async with aclosing(self._backend._differences(view.watching, poll_seconds)) as differences:
+            async for difference in differences:
+                if (change := view.change(difference)) is not None:
+                    yield change
+
+    @asynccontextmanager
+    async def mirror(
+        self, id: Id | AsyncDObject, *, lease_seconds: float = 2.0, poll_seconds: float = 0.5
+    ) -> AsyncGenerator[M, None]:
+        """Give a local copy that is kept fresh by a task: reading it is memory, and needs no `await`.
+
+        It passes for the model as a live object does; its methods and properties run on what is there now. Nothing can
+        be assigned, since that could not be awaited: `edit` and `update` can write.
+
+        Args:
+            lease_seconds: how old a value may be at most: then reading it raises.
+            poll_seconds: how often to look where the store tells nobody what changes.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached at the beginning; at a read, that nothing has been heard
+                for longer than the lease, because the network is silent or the event loop was blocked.
+        """
+        async with self.mirror_many([id], lease_seconds=lease_seconds, poll_seconds=poll_seconds) as local:
+            [one] = local.values()
+            yield one
+
+    @asynccontextmanager
+    async def mirror_many(
+        self, ids: Iterable[Id | AsyncDObject], *, lease_seconds: float = 2.0, poll_seconds: float = 0.5
+    ) -> AsyncGenerator[dict[str, M], None]:
+        """Give local copies by id that are kept fresh by a task, over one connection; see `mirror`."""
+        chosen = list(dict.fromkeys(map(self.id_of, ids)))
+        async with self._backend._mirrored(self._space, chosen, lease_seconds, poll_seconds) as backend:
+            local = live_class(Binding(backend, self._space))
+            yield {id: cast(M, make_live(local, id)) for id in chosen}
 
     def _each(
         self, make: Callable[[list[X]], Flow[V]], chunked: AsyncIterable[list[X]], tally: Tally

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Collection
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import _objects
+from ._binding import Backend
 from ._containers import ATOMS, wrap
 from ._flow import Flow
 from ._schema import IDENTITY
 from ._space import Space
 from ._steps import FrozenRoot
+from ._watching import Difference, Watching
 
 if TYPE_CHECKING:
     from ._async_near_links import AsyncNearby
@@ -26,7 +29,16 @@ class AsyncBackend(Protocol):
     def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any: ...
     def _nearby(self, space: Space) -> AsyncNearby | None: ...
     def pickled(self, space: Space, id: str) -> tuple[Any, ...]: ...
+
+
+class AsyncHome(AsyncBackend, Protocol):
+    """What all objects of a model need of it."""
+
     def _each(self, flows: AsyncIterable[Flow[T]]) -> AsyncGenerator[T, None]: ...
+    def _differences(self, watching: Watching, poll_seconds: float) -> AsyncGenerator[Difference, None]: ...
+    def _mirrored(
+        self, space: Space, ids: Collection[str], lease_seconds: float, poll_seconds: float
+    ) -> AbstractAsyncContextManager[Backend]: ...
 
 
 class AsyncDObject:

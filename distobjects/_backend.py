@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Iterable
+from contextlib import closing, contextmanager
 from typing import Any, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
-from . import _stores
+from . import _stores, _watches
+from ._binding import Backend
 from ._collection import Objects
 from ._flow import Flow
 from ._near import Near
@@ -20,6 +21,7 @@ from ._space import Space, Spaces
 from ._sync import Runner
 from ._transaction import Transaction
 from ._transactions import Parts
+from ._watching import Difference, Watching
 from ._writes import CONFLICT_SECONDS, Patience
 from .errors import Conflict
 
@@ -105,6 +107,28 @@ class RedisBackend:
     def _nearby(self, space: Space) -> Nearby | None:
         """Return the part of the near cache that is for one space; None where there is none."""
         return Nearby(self._runner.near, space) if self._runner.near is not None else None
+
+    def _differences(self, watching: Watching, poll_seconds: float) -> Generator[Difference, None, None]:
+        """Yield what changes, until the backend is closed."""
+        return self._runner.differences(watching, poll_seconds)
+
+    def _raw_differences(
+        self, prefix: str, *, single: bool, begun: Callable[[], None]
+    ) -> Generator[Difference, None, None]:
+        """Yield what changes of hashes of any kind, for who has no model of them."""
+        return self._runner.differences(_watches.raw_watching(prefix, single=single), 0.5, begun)
+
+    @contextmanager
+    def _mirrored(
+        self, space: Space, ids: Collection[str], lease_seconds: float, poll_seconds: float
+    ) -> Generator[Backend, None, None]:
+        """Give a backend that answers reads of these objects from memory."""
+        from . import _mirrors
+
+        mirror = _mirrors.Mirror(self, space, ids, lambda: self._runner.line(None, poll_seconds), lease_seconds)
+        with closing(mirror):
+            mirror.look()
+            yield mirror
 
     @contextmanager
     def transaction(self) -> Generator[Transaction, None, None]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ._flow import Flow
 from ._schema import Schema
 from ._space import Space
+from ._watching import Difference, Watching
 
 if TYPE_CHECKING:
     from ._near_fields import Nearby
@@ -22,11 +24,20 @@ class Backend(Protocol):
     _runner: Runner
 
     def run(self, flow: Flow[T]) -> T: ...
-    def _each(self, flows: Iterable[Flow[T]]) -> Generator[T, None, None]: ...
     def space(self, schema: Schema, name: str | None) -> Space: ...
     def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any: ...
     def _nearby(self, space: Space) -> Nearby | None: ...
     def pickled(self, space: Space, id: str) -> tuple[Any, ...]: ...
+
+
+class Home(Backend, Protocol):
+    """What all objects of a model need of it."""
+
+    def _each(self, flows: Iterable[Flow[T]]) -> Generator[T, None, None]: ...
+    def _differences(self, watching: Watching, poll_seconds: float) -> Generator[Difference, None, None]: ...
+    def _mirrored(
+        self, space: Space, ids: Collection[str], lease_seconds: float, poll_seconds: float
+    ) -> AbstractContextManager[Backend]: ...
 
 
 class Binding(NamedTuple):

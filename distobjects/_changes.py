@@ -1,4 +1,4 @@
-"""What a watcher is told. A name only, until watching arrives."""
+"""What a watcher is told."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Change(NamedTuple, Generic[M]):
-    """A change of an object: which fields, and its snapshots before and after; None where there was or is none."""
+    """A change of an object, from `watch`.
+
+    Attributes:
+        fields: the names of those that have changed; all that are stored, where the object came or went.
+        before: a snapshot of what was seen last; None where the object was not there, and where a whole space is
+            watched, of which no more than a digest is kept.
+        after: a snapshot; None where the object is gone.
+    """
 
     id: str
     fields: frozenset[str]

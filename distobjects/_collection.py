@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
-from . import _arguments, _bulk, _edits, _lock, _objects, _writes
-from ._binding import Backend, Binding
+from . import _arguments, _bulk, _edits, _lock, _objects, _watches, _writes
+from ._binding import Binding, Home
 from ._bulk import Fault, Tally, Tell
 from ._changes import Change
 from ._flow import Flow
@@ -35,7 +35,7 @@ class Objects(Generic[M]):
     Wherever an id is taken, a live object is taken too. Round trips are counted for an object that is there.
     """
 
-    def __init__(self, backend: Backend, space: Space, *, near: bool = True) -> None:
+    def __init__(self, backend: Home, space: Space, *, near: bool = True) -> None:
         self._backend = backend
         self._space = space
         self._near = backend._nearby(space) if near else None
@@ -365,13 +365,88 @@ class Objects(Generic[M]):
             for part in parts:
                 yield from part
 
-    def watch(self, id: Id | M | None = None) -> Iterator[Change[M]]:
-        """Not there yet: yield the changes of one object, or of all."""
-        raise NotImplementedError("watch() is not there yet; read again when you need to know")
+    def watch(
+        self, id: Id | M | None = None, *, fields: Iterable[Any] = (), initial: bool = False, poll_seconds: float = 0.5
+    ) -> Generator[Change[M], None, None]:
+        """Yield the changes of one object, or of all, by whomever; until `close()`, `break`, or the backend is closed.
 
-    def mirror(self, id: Id | M) -> AbstractContextManager[M]:
-        """Not there yet: a local copy that is kept fresh."""
-        raise NotImplementedError("mirror() is not there yet; get() gives a snapshot")
+        Watching begins with the first `next`, over a connection of its own. What changes several times before it is
+        asked for is told once, in its last state. After a lost connection it goes on with what has changed meanwhile.
+        Of all objects, a digest is kept for each field, and nothing else.
+
+        Args:
+            fields: references; only their changes are told, and objects that come or go.
+            initial: begin with what is there.
+            poll_seconds: how often to look where the store tells nobody what changes: Cluster, fakeredis, `memory://`.
+
+        Raises:
+            StoreUnavailable: the server could not be reached at the beginning.
+            CorruptData: what has changed is not what the model says.
+
+        Examples:
+            >>> from distobjects import connect
+            >>> from pydantic import BaseModel
+            >>> class Door(BaseModel):
+            ...     open: bool = False
+            >>> doors = connect("memory://").objects(Door)
+            >>> for change in doors.watch("1", initial=True, poll_seconds=0.01):
+            ...     print(change.fields, change.after)
+            ...     if change.after:
+            ...         break
+            ...     door = doors.create(Door(), id="1")
+            frozenset() None
+            frozenset({'open'}) open=False
+        """
+        names = [_arguments.field_of(self._space.schema, each) for each in fields]
+        ids = None if id is None else [self.id_of(id)]
+        return self._changes(_watches.View(self._space, ids, names, initial=initial), poll_seconds)
+
+    def _changes(self, view: _watches.View, poll_seconds: float) -> Generator[Change[M], None, None]:
+        with closing(self._backend._differences(view.watching, poll_seconds)) as differences:
+            for difference in differences:
+                if (change := view.change(difference)) is not None:
+                    yield change
+
+    @contextmanager
+    def mirror(self, id: Id | M, *, lease_seconds: float = 2.0, poll_seconds: float = 0.5) -> Generator[M, None, None]:
+        """Give a live object that is kept in memory: reading it asks nobody, until somebody has changed it.
+
+        Who reads looks at what the server has told, at most every 0.05 ms, and reads the object again if it has
+        changed: one round trip. All else is as with `objects[id]`: assignments, `+=` and containers write through, and
+        are seen at once.
+
+        Args:
+            lease_seconds: how old a value may be at most, when the network falls silent without a word.
+            poll_seconds: not used here; where the store tells nobody what changes, each read asks.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached, at the beginning and at each read.
+
+        Examples:
+            >>> from distobjects import connect
+            >>> from pydantic import BaseModel
+            >>> class Limits(BaseModel):
+            ...     most: int = 5
+            >>> limits = connect("memory://").objects(Limits)
+            >>> live = limits.create(Limits(), id="mirrored")
+            >>> with limits.mirror("mirrored") as local:
+            ...     live.most = 6
+            ...     local.most
+            6
+        """
+        with self.mirror_many([id], lease_seconds=lease_seconds, poll_seconds=poll_seconds) as local:
+            [one] = local.values()
+            yield one
+
+    @contextmanager
+    def mirror_many(
+        self, ids: Iterable[Id | M], *, lease_seconds: float = 2.0, poll_seconds: float = 0.5
+    ) -> Generator[dict[str, M], None, None]:
+        """Give live objects by id that are kept in memory, over one connection; see `mirror`."""
+        chosen = list(dict.fromkeys(map(self.id_of, ids)))
+        with self._backend._mirrored(self._space, chosen, lease_seconds, poll_seconds) as backend:
+            local = live_class(Binding(backend, self._space))
+            yield {id: cast(M, make_live(local, id)) for id in chosen}
 
     def _each(
         self, make: Callable[[list[X]], Flow[V]], chunked: Iterable[list[X]], tally: Tally

@@ -67,6 +67,11 @@ def new_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+def glob_escaped(text: str) -> str:
+    """Return the glob pattern that only this text fits."""
+    return _GLOB.sub(r"\\\g<0>", text)
+
+
 class Dialect:
     """What a backend has found out about its server, which is assumed to understand all until it refuses."""
 
@@ -93,7 +98,7 @@ class Space:
     @property
     def pattern(self) -> str:
         """The glob pattern for SCAN."""
-        return _GLOB.sub(r"\\\g<0>", self.stem) + "*"
+        return glob_escaped(self.stem) + "*"
 
     def key(self, id: str) -> str:
         """Return the key of the object with this canonical id."""

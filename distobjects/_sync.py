@@ -7,17 +7,19 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Generator, Iterable
+import weakref
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _wire
 from ._flow import Ask, Begun, Done, Flow, Pause, begun
 from ._near import Near
 from ._retry import Lost, delay
+from ._watching import Difference, Watching
 from .errors import DistObjectsError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from . import _links, _near_links
+    from . import _lines, _links, _near_links
 
 T = TypeVar("T")
 
@@ -39,6 +41,7 @@ class Runner:
             self.near = self._link = _near_links.near_link(self._link, near)
         self.closed = False
         self.trips = 0
+        self._lines: weakref.WeakSet[Any] = weakref.WeakSet()
 
     @property
     def where(self) -> str:
@@ -115,6 +118,27 @@ class Runner:
         """Run a flow whose first ask has been sent already and ended so; return its value."""
         return self._run(flow, outcome)
 
+    def differences(
+        self, watching: Watching, poll_seconds: float, begun: Callable[[], None] | None = None
+    ) -> Generator[Difference, None, None]:
+        """Yield what changes, until this is closed; where nothing tells, by asking every `poll_seconds`."""
+        from . import _lookouts
+
+        def open_() -> Any:
+            return self.line(watching.sight.prefix, poll_seconds)
+
+        return _lookouts.Lookout(watching, open_, self._post, lambda: self.closed).differences(begun)
+
+    def line(self, prefix: bytes | None, poll_seconds: float) -> _lines.Line | _lines.Poll:
+        """Open a connection that asks and hears, until this is closed."""
+        from . import _lines
+
+        line = _lines.open_line(self._link.client, prefix, self._post, poll_seconds)
+        self._lines.add(line)
+        if self.closed:  # meanwhile
+            line.close()
+        return line
+
     def refuse_slots(self, keys: list[str]) -> None:
         """Refuse keys that a cluster has in different slots."""
         _wire.refuse_slots(self._link.client, keys)
@@ -190,6 +214,8 @@ class Runner:
     def close(self, *, own: bool) -> None:
         """Run nothing more. Close the client if it is our `own`."""
         self.closed = True
+        for line in list(self._lines):
+            line.close()
         self._link.close(own=own)
 
 

@@ -83,7 +83,7 @@ def test_every_public_name_of_both_is_documented(sync: type, twin: type) -> None
 
 
 # What asks for nothing when it is called: there is nothing to await.
-AT_ONCE = set("__init__ __getitem__ __repr__ id_of field objects space pickled lease watch mirror".split())
+AT_ONCE = set("__init__ __getitem__ __repr__ id_of field objects space pickled lease watch".split())
 
 
 @pytest.mark.parametrize(("sync", "twin"), TWINS, ids=ids)

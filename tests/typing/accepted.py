@@ -105,6 +105,11 @@ assert_type(students.mutate("1", lambda d: d.tags.append("x")), Student)
 for change in students.watch("1"):
     assert_type(change.after, Student | None)
     assert_type(change.fields, frozenset[str])
+students.watch(fields=[S.age], initial=True).close()
+with students.mirror("1") as mirrored:
+    assert_type(mirrored, Student)
+with students.mirror_many(["1"]) as several:
+    assert_type(several, dict[str, Student])
 
 
 async def asynchronous() -> None:
