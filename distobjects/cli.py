@@ -1,4 +1,4 @@
-"""The command line: `distobjects demo` and `distobjects doctor`. The only file that prints."""
+"""The command line: `distobjects demo`, `doctor` and `watch`. The only file that prints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 
-from . import DistObjectsError, _demo, _doctor
+from . import DistObjectsError, _demo, _doctor, _spectator
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +43,21 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("url", nargs="?", metavar="URL", help="the store to look at; default: what connect() opens")
     doctor.add_argument("--json", action="store_true", help="write one JSON object")
     doctor.set_defaults(run=_run_doctor)
+    watch = commands.add_parser(
+        "watch",
+        help="see what changes, as it happens",
+        description="Show what changes in a store, by whomever, as it is stored. It needs no model, writes nothing, "
+        "and keeps a copy of what it watches in memory. Ctrl-C ends it.",
+    )
+    watch.add_argument("url", metavar="URL", help="the store to watch")
+    watch.add_argument(
+        "what",
+        nargs="?",
+        metavar="space[:id]",
+        help="a space (Student), an object (Student:1), or what keys begin with (app:Student:); default: every hash",
+    )
+    watch.add_argument("--json", action="store_true", help="write one JSON object a line")
+    watch.set_defaults(run=_run_watch)
     return parser
 
 
@@ -55,3 +70,12 @@ def _run_doctor(options: argparse.Namespace) -> int:
     report = _doctor.examine(options.url)
     print(json.dumps(report.facts(), indent=2) if options.json else "\n".join(report.lines()))
     return report.status
+
+
+def _run_watch(options: argparse.Namespace) -> int:
+    def begun() -> None:
+        print(f"watching {options.what or 'every hash'}; Ctrl-C ends it", file=sys.stderr, flush=True)
+
+    for seen in _spectator.spectate(options.url, options.what, begun):
+        print(json.dumps(seen.facts()) if options.json else seen.line(), flush=True)
+    return 0
