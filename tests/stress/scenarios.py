@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.stress import containers, counting, deletions, drafts, faults, histories, near, near_faults, rules, transfers
+from tests.stress import (
+    containers,
+    counting,
+    deletions,
+    drafts,
+    faults,
+    histories,
+    near,
+    near_faults,
+    rules,
+    transfers,
+    watching,
+)
 from tests.stress.figures import Figures
 from tests.stress.stage import Stage
 
@@ -41,5 +53,7 @@ SCENARIOS: dict[str, Scenario] = {
     "near_memory": Scenario(near.near_memory, 1_000_000),
     "near_faults": Scenario(near_faults.near_faults, 200),
     "half_open": Scenario(near_faults.half_open, 40),
+    "watch": Scenario(watching.watch, 50_000),
+    "slow_watch": Scenario(watching.slow_watch, 50_000),
     "restarts": Scenario(near_faults.restarts, 60),
 }
