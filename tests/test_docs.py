@@ -256,7 +256,7 @@ def test_an_operation_takes_the_round_trips_and_commands_that_the_page_says(
 
 @pytest.mark.parametrize("owner", ["Objects", "FieldHandle", "Transaction"])
 def test_every_operation_of_the_api_has_a_row(owner: str) -> None:
-    silent = {"id_of", "watch", "mirror"}  # no I/O, or not there yet
+    silent = {"id_of", "watch", "mirror", "mirror_many"}  # no I/O, or no round trips of their own
     said = " ".join(operation.code for operation in OPERATIONS)
     assert [name for name in public(PUBLIC[owner]) if f".{name}(" not in said and name not in silent] == []
 
@@ -305,7 +305,7 @@ def test_the_page_lists_the_commands_that_the_source_sends_and_no_other() -> Non
     for_connections = {name for name, purpose in NEEDED.items() if "connect" in purpose}
     sent = _written_in_the_source()
     assert {"HGET", "HINCRBY", "SCAN"} <= sent
-    assert set(NEEDED) - for_connections >= sent
+    assert set(NEEDED) >= sent
     assert set(NEEDED) - for_connections - for_locks <= sent
 
 
