@@ -118,6 +118,10 @@ class AsyncMirror:
     def _nearby(self, space: Space) -> None:
         return None
 
+    @property
+    def _short(self) -> None:
+        return None
+
 
 def _nothing(ask: Ask) -> None:
     pass

@@ -104,6 +104,10 @@ class RedisBackend:
         """Run flows in turn and yield their values; what the next one reads first is asked for ahead."""
         return self._runner.each(flows)
 
+    @property
+    def _short(self) -> Runner | None:
+        return self._runner if self._runner.short else None
+
     def _nearby(self, space: Space) -> Nearby | None:
         """Return the part of the near cache that is for one space; None where there is none."""
         return Nearby(self._runner.near, space) if self._runner.near is not None else None

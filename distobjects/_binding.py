@@ -21,7 +21,10 @@ T = TypeVar("T")
 class Backend(Protocol):
     """What a live object needs of its backend."""
 
-    _runner: Runner
+    @property
+    def _short(self) -> Runner | None:
+        """What sends a command that has been packed before; None where all must be a flow."""
+        ...
 
     def run(self, flow: Flow[T]) -> T: ...
     def space(self, schema: Schema, name: str | None) -> Space: ...

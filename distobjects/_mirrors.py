@@ -126,3 +126,7 @@ class Mirror:
 
     def _nearby(self, space: Space) -> None:
         return None
+
+    @property
+    def _short(self) -> None:
+        return None  # what is answered from memory, and what is read anew, is told by flows

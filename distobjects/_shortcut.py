@@ -3,8 +3,8 @@
 1. The command is the one that the flow would ask first: it is packed from the flow itself.
 2. What is no plain reply (an absent field, an error, none at all) is given to that flow, which goes on from there:
    the same errors, the same attempts, the same round trips.
-3. There is none past a near cache, through a client that is not driven by hand, or where the model has a say in
-   whether a value is valid: then the flow is run from its beginning.
+3. There is none past a near cache or a mirror, through a client that is not driven by hand, or where the model has a
+   say in whether a value is valid: then the flow is run from its beginning.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ class Shortcut:
 
     def __init__(self, binding: Binding, name: str) -> None:
         space, field = binding.space, binding.space.schema.fields[name]
-        runner = binding.backend._runner
         self.binding = binding
         self.name = name
-        self._send = runner.send if runner.short else None
+        self._runner = binding.backend._short
         self._decode, self._dump = field.codec.decode, field.codec.dump
         self._key, self._stem = space.key, space.stem
         self._none_is_absent = field.none_is_absent
-        self._writable = field.plain and not space.schema.cross_field and runner.short
+        self._writable = field.plain and not space.schema.cross_field
         self._reading = _packed(self._fetch(_ID), space.key(_ID))
         # By whether the server has HSETEX.
         self._writing = [_packed(self._store(_ID, _RAW, native), space.key(_ID), _RAW) for native in (False, True)]
@@ -47,26 +46,28 @@ class Shortcut:
 
     def read(self, id: str) -> tuple[bytes | None, Any]:
         """Return the bytes of the field, None where it is absent, and its value."""
-        if self._send is None:
+        runner = self._runner
+        if runner is None:
             return self.binding.backend.run(self._fetch(id))
         key = (self._stem + id if id.isalnum() else self._key(id)).encode()
-        reply = self._send(self._reading % (len(key), key), False)
+        reply = runner.send(self._reading % (len(key), key), False)
         if type(reply) is bytes:
             try:
                 return reply, self._decode(reply)
             except Exception:  # noqa: BLE001  # the flow says it again, with all that there is to say
                 pass
-        return self.binding.backend._runner.finish(self._fetch(id), reply)
+        return runner.finish(self._fetch(id), reply)
 
     def write(self, id: str, value: Any) -> None:
         """Validate and write a value, which is to be a plain one."""
         backend, space, creating = self.binding
-        if self._send is not None and (raw := self._encoded(value)) is not None:
+        runner = self._runner
+        if runner is not None and (raw := self._encoded(value)) is not None:
             key = (self._stem + id if id.isalnum() else self._key(id)).encode()
             native = space.dialect.hsetex
-            reply = self._send(self._writing[native] % (len(key), key, len(raw), raw), True)
+            reply = runner.send(self._writing[native] % (len(key), key, len(raw), raw), True)
             if reply != 1 and not (creating and type(reply) is int):
-                backend._runner.finish(self._store(id, raw, native), reply)
+                runner.finish(self._store(id, raw, native), reply)
         else:
             backend.run(_writes.write(space, id, {self.name: value}, creating=creating))
 
