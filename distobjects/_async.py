@@ -24,16 +24,20 @@ T = TypeVar("T")
 class AsyncRunner:
     """Runs flows through one client per event loop: a connection belongs to the loop that opened it."""
 
-    def __init__(self, make_client: Callable[[], Any], near: Near | None = None) -> None:
+    def __init__(self, make_client: Callable[[], Any], near: Near | None = None, *, multiplex: bool = True) -> None:
         from . import _async_links  # importing redis takes half a second: not before there is a client
 
         self.make_client = make_client
-        self._link_to: Callable[[Any], Any] = _async_links.async_link_to
+
+        def link_to(client: Any) -> Any:
+            return _async_links.async_link_to(client, multiplex=multiplex)
+
+        self._link_to: Callable[[Any], Any] = link_to
         self.near = near
         if near is not None:
             from . import _async_near_links
 
-            self._link_to = lambda client: _async_near_links.async_near_link(_async_links.async_link_to(client), near)
+            self._link_to = lambda client: _async_near_links.async_near_link(link_to(client), near)
         first = self._link_to(make_client())
         self._unused: Any = first
         self._where: str = first.where
@@ -88,7 +92,10 @@ class AsyncRunner:
                 replies: list[Any] = await link.post(ask)
                 return replies
             except Lost as lost:
-                await asyncio.sleep(delay(lost, ask, attempt, time.monotonic() - started))
+                seconds = delay(lost, ask, attempt, time.monotonic() - started)
+                if self.closed:  # meanwhile; nothing is opened again
+                    raise lost.error from lost.__cause__
+                await asyncio.sleep(seconds)
                 attempt += 1
 
     def differences(self, watching: Watching, poll_seconds: float) -> AsyncGenerator[Difference, None]:
@@ -194,8 +201,8 @@ class AsyncRunner:
         link = self._links.pop(asyncio.get_running_loop(), None)
         if self.near is not None and link is not None:
             await link.forget()
-        if own and link is not None:
-            await link.close()
+        if link is not None:
+            await link.close(own=own)
 
 
 async def _begun(flows: AsyncIterable[Flow[T]]) -> AsyncGenerator[Begun[T] | None, None]:

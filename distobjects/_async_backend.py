@@ -45,6 +45,8 @@ class AsyncRedisBackend:
         client: a client of `redis.asyncio` or `valkey.asyncio`, or an asyncio client of fakeredis.
         prefix: begins every key; one `{tag}` in it keeps the whole backend in one Cluster slot.
         near: keeps what attribute reads have read in memory, within these bounds; without it, each is a round trip.
+        multiplex: all tasks of an event loop share one connection of the client's; False takes one from its pool for
+            each round trip.
 
     Attributes:
         url: what `connect_async` opened, without credentials; None for a client that was handed over.
@@ -55,17 +57,17 @@ class AsyncRedisBackend:
         >>> backend = AsyncRedisBackend(client=redis.asyncio.Redis(host="localhost", port=6379, db=5))
     """
 
-    def __init__(self, client: Any, prefix: str = "", *, near: Near | None = None) -> None:
+    def __init__(self, client: Any, prefix: str = "", *, near: Near | None = None, multiplex: bool = True) -> None:
         self.url: str | None = None
-        self._runner = AsyncRunner(lambda: client, near)
+        self._runner = AsyncRunner(lambda: client, near, multiplex=multiplex)
         self._spaces = Spaces(prefix)
         self._objects: dict[tuple[int, bool], Any] = {}
         self._store: _stores.Store | None = None
 
     @classmethod
-    def _of(cls, store: _stores.Store, prefix: str, near: Near | None) -> Self:
+    def _of(cls, store: _stores.Store, prefix: str, near: Near | None, multiplex: bool) -> Self:
         try:
-            backend = cls(store.open(), prefix, near=near)
+            backend = cls(store.open(), prefix, near=near, multiplex=multiplex)
         except BaseException:  # a prefix or a URL that is refused must not leave an embedded server running
             store.close()
             raise
@@ -204,16 +206,18 @@ def connect_async(
     connect_seconds: float = 1.0,
     operation_seconds: float = 5.0,
     near: Near | None = None,
+    multiplex: bool = True,
 ) -> AsyncRedisBackend:
     """Open a store for asyncio. Nothing to await: no I/O but for starting an embedded server.
 
-    The arguments are those of `connect`. A connection belongs to the event loop that opened it; each loop has its own.
+    The arguments are those of `connect`, and `multiplex` as in `AsyncRedisBackend`. A connection belongs to the event
+    loop that opened it; each loop has its own.
 
     Raises:
         StoreUnavailable: the embedded server cannot be started.
     """
     timeouts = _stores.Timeouts(connect_seconds, operation_seconds)
-    backend = AsyncRedisBackend._of(_stores.resolve(url, timeouts, asynchronous=True), prefix, near)
+    backend = AsyncRedisBackend._of(_stores.resolve(url, timeouts, asynchronous=True), prefix, near, multiplex)
     assert backend.url is not None
     _opened[backend.url, prefix] = backend
     return backend

@@ -6,8 +6,20 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from ._async_channel import Channel
 from ._flow import Ask, Command
-from ._redis import failures, has_own_pool, is_asyncio, is_cluster, lease_arguments, refuse_other, where
+from ._redis import (
+    can_be_shared,
+    failures,
+    has_own_pool,
+    is_asyncio,
+    is_cluster,
+    lease_arguments,
+    refuse_other,
+    response_error,
+    where,
+)
+from ._resp import ResponseError
 from ._translation import connection_error, lock_error, never_left, reply_error
 from ._wire import as_replies, divided, joined, key_of, packed, plain
 
@@ -66,8 +78,48 @@ class AsyncPoolLink:
                 raise
             return reply
 
-    async def close(self) -> None:
-        await self._pool.disconnect()
+    async def close(self, *, own: bool) -> None:
+        """Close the connections if the client is our `own`."""
+        if own:
+            await self._pool.disconnect()
+
+
+class AsyncSharedLink(AsyncPoolLink):
+    """Sends the asks of all tasks over one connection of the client's own pool."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self._channel: Channel | None = None
+
+    @property
+    def channel(self) -> Channel:
+        """What the tasks of the running loop share; a link belongs to one loop."""
+        if self._channel is None:
+            self._channel = Channel(self.client, asyncio.get_running_loop())
+        return self._channel
+
+    async def post(self, ask: Ask) -> list[Any]:
+        """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
+        data, count = packed(ask.commands), len(ask.commands)
+        if count == 1:
+            return [self.told(await self.channel.send(data))]
+        replies = await self.channel.send_several(data, count) if count else []
+        return [self.told(reply) for reply in replies]
+
+    def told(self, reply: Any) -> Any:
+        """Return a reply, an error reply as one of our exceptions."""
+        if not isinstance(reply, ResponseError):
+            return reply
+        message = str(reply)
+        if message.startswith("READONLY"):  # after a failover; redis-py would ask for the new primary, too
+            self.channel.retire()
+        return reply_error(response_error(message), self.where)
+
+    async def close(self, *, own: bool) -> None:
+        """Give the connection back; close the others too if the client is our `own`."""
+        if self._channel is not None:
+            await self._channel.close()
+        await super().close(own=own)
 
 
 class AsyncClientLink:
@@ -101,8 +153,10 @@ class AsyncClientLink:
     async def _execute(self, command: Command) -> Any:
         return await self.client.execute_command(*plain(command), NEVER_DECODE=True)
 
-    async def close(self) -> None:
-        await self.client.aclose()
+    async def close(self, *, own: bool) -> None:
+        """Close the client if it is our `own`."""
+        if own:
+            await self.client.aclose()
 
 
 class AsyncClusterLink(AsyncClientLink):
@@ -173,8 +227,11 @@ class AsyncLease:
         return True if result is None else result
 
 
-def async_link_to(client: Any) -> AsyncPoolLink | AsyncClientLink:
+def async_link_to(client: Any, *, multiplex: bool = True) -> AsyncPoolLink | AsyncClientLink:
     """Return the way to the server that this asyncio client offers.
+
+    Args:
+        multiplex: all tasks share one connection, where the client has more than that.
 
     Raises:
         TypeError: it is no client, or none for asyncio.
@@ -183,5 +240,6 @@ def async_link_to(client: Any) -> AsyncPoolLink | AsyncClientLink:
     if not is_asyncio(client):
         raise TypeError(f"{type(client).__name__} is no asyncio client; RedisBackend takes it")
     if has_own_pool(client):
-        return AsyncPoolLink(client)
+        shared = multiplex and can_be_shared(client.connection_pool)
+        return AsyncSharedLink(client) if shared else AsyncPoolLink(client)
     return AsyncClusterLink(client) if is_cluster(client) else AsyncClientLink(client)

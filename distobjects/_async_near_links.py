@@ -219,8 +219,8 @@ class AsyncNearLink:
         async with self._reading:
             await self._disconnect()
 
-    async def close(self) -> None:
-        await self._link.close()
+    async def close(self, *, own: bool) -> None:
+        await self._link.close(own=own)
 
 
 class AsyncNearby:

@@ -69,6 +69,26 @@ def plain_socket(connection: Any) -> socket.socket | None:
     return stream if type(stream).__module__ == "socket" else None
 
 
+def can_be_shared(pool: Any) -> bool:
+    """Say whether a connection of an asyncio pool may be kept: never the only one, for the pool is the user's, too."""
+    return getattr(pool, "max_connections", 1) > 1
+
+
+def is_stale(pool: Any, connection: Any, idle_seconds: float) -> bool:
+    """Say whether redis-py would renew a connection that is kept, or look whether it is well, if it had it back."""
+    if getattr(connection, "_should_reconnect", False) or getattr(connection, "_re_auth_token", None) is not None:
+        return True
+    if 0 < connection.health_check_interval < idle_seconds:
+        return True
+    master = getattr(pool, "master_address", None)  # of a Sentinel's pool, which has heard of a failover meanwhile
+    return master is not None and bool(pool.is_master) and master != (connection.host, connection.port)
+
+
+def response_error(message: str) -> redis.ResponseError:
+    """Make redis-py's error for an error reply that it has not read itself."""
+    return redis.ResponseError(message)
+
+
 def lone_connection(client: Any) -> Any:
     """Make a connection like those of the client's pool, but outside of it and over RESP2. No I/O.
 

@@ -662,13 +662,17 @@ def interrupt_at_every_line(server: Server) -> None:
         assert 10 < step < 199
 
 
-def test_a_task_that_is_cancelled_at_any_step_leaves_no_reply_and_no_connection_behind(server: Server) -> None:
+@pytest.mark.parametrize("multiplex", [True, False])
+def test_a_task_that_is_cancelled_at_any_step_leaves_no_reply_and_no_connection_behind(
+    server: Server, multiplex: bool
+) -> None:
     server.flush()
 
     async def cancel_everywhere() -> None:
         pool = redis.asyncio.BlockingConnectionPool(host="127.0.0.1", port=server.port, max_connections=2, timeout=5)
         async with redis.asyncio.Redis.from_pool(pool) as client:
-            things = AsyncRedisBackend(client).objects(Thing)
+            db = AsyncRedisBackend(client, multiplex=multiplex)
+            things = db.objects(Thing)
             for id in "12":
                 await things.put(Thing(n=int(id)), id=id)
             reached = False
@@ -684,6 +688,7 @@ def test_a_task_that_is_cancelled_at_any_step_leaves_no_reply_and_no_connection_
                 if steps % 3 == 0:
                     await pool.disconnect()  # so that connecting is interrupted too
             assert reached
+            await db.close()
             free = len(pool._available_connections)
             assert free <= 2
             assert not pool._in_use_connections
