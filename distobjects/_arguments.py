@@ -12,6 +12,7 @@ from . import _bulk, _objects
 from ._async_live import AsyncDObject
 from ._flow import Flow
 from ._live import DObject
+from ._prepared import PreparedRead, prepared
 from ._reference import field_of, path_of, select
 from ._schema import IDENTITY, id_in
 from ._space import Id, Space, canonical, new_id
@@ -30,6 +31,7 @@ __all__ = [
     "ids_of",
     "items_of",
     "paths_of",
+    "prepared_read",
     "reading",
     "reading_many",
     "selected",
@@ -118,6 +120,14 @@ def paths_of(space: Space, references: Sequence[object]) -> list[tuple[str, ...]
     if not paths:
         raise TypeError("read() needs at least one field reference")
     return paths
+
+
+def prepared_read(space: Space, references: Sequence[object]) -> PreparedRead | None:
+    """Return the prepared read of what the references name, where that is one whole field."""
+    if len(references) != 1:
+        return None
+    name, *rest = path_of(space.schema, references[0])
+    return None if rest or name == IDENTITY else prepared(space, name)
 
 
 def _reading(space: Space, id: str, paths: Sequence[tuple[str, ...]]) -> Flow[Any]:

@@ -17,8 +17,11 @@ from .errors import DistObjectsError, StoreUnavailable
 
 if TYPE_CHECKING:
     from . import _async_lines, _async_links, _async_lookouts
+    from ._async_channel import Channel
 
 T = TypeVar("T")
+
+_NOT_BEGUN: Any = object()
 
 
 class AsyncRunner:
@@ -42,6 +45,8 @@ class AsyncRunner:
         self._unused: Any = first
         self._where: str = first.where
         self._links: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
+        self._loop: asyncio.AbstractEventLoop | None = None  # whose channel this is
+        self._channel: Channel | None = None
         self.closed = False
         self.trips = 0
         self._lines: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -66,13 +71,35 @@ class AsyncRunner:
             self._unused = None
         return link
 
-    async def run(self, flow: Flow[T]) -> T:
-        """Run a flow to its end and return its value."""
+    def channel(self) -> Channel | None:
+        """Return what to send one command over, in place of a flow's first ask; None where flows alone can ask.
+
+        Whoever gets it sends one; `run` takes what comes of that, unless it is all that was wanted.
+        """
+        if self._loop is not asyncio.get_running_loop():
+            self._loop, self._channel = asyncio.get_running_loop(), None
+            if self.near is None and not self.closed and (begin := getattr(self._link(), "begin", None)) is not None:
+                self._channel = begin()
+        if self._channel is not None:
+            self.trips += 1
+        return self._channel
+
+    async def run(self, flow: Flow[T], begun: Any = _NOT_BEGUN) -> T:
+        """Run a flow to its end and return its value.
+
+        Args:
+            begun: what came of its first ask, of one command, which has been sent: the reply as the server made it,
+                or `Lost`.
+        """
         if self.closed:
             raise StoreUnavailable(f"the backend of {self.where} is closed; connect again")
         started = time.monotonic()
         try:
             step = next(flow)
+            if begun is not _NOT_BEGUN:
+                assert isinstance(step, Ask)
+                lost = isinstance(begun, Lost)
+                step = flow.send(await self._post(step, begun) if lost else [self._link().told(begun)])
             while True:
                 if isinstance(step, Ask):
                     step = flow.send(await self._post(step))
@@ -83,20 +110,22 @@ class AsyncRunner:
             value: T = stop.value
             return value
 
-    async def _post(self, ask: Ask) -> list[Any]:
+    async def _post(self, ask: Ask, lost: Lost | None = None) -> list[Any]:
         link = self._link()
         started, attempt = time.monotonic(), 0
         while True:
-            self.trips += 1
-            try:
-                replies: list[Any] = await link.post(ask)
-                return replies
-            except Lost as lost:
-                seconds = delay(lost, ask, attempt, time.monotonic() - started)
-                if self.closed:  # meanwhile; nothing is opened again
-                    raise lost.error from lost.__cause__
-                await asyncio.sleep(seconds)
-                attempt += 1
+            if lost is None:
+                self.trips += 1
+                try:
+                    replies: list[Any] = await link.post(ask)
+                    return replies
+                except Lost as error:
+                    lost = error
+            seconds = delay(lost, ask, attempt, time.monotonic() - started)
+            if self.closed:  # meanwhile; nothing is opened again
+                raise lost.error from lost.__cause__
+            await asyncio.sleep(seconds)
+            lost, attempt = None, attempt + 1
 
     def differences(self, watching: Watching, poll_seconds: float) -> AsyncGenerator[Difference, None]:
         """Yield what changes, until this is closed; where nothing tells, by asking every `poll_seconds`."""
@@ -198,6 +227,7 @@ class AsyncRunner:
         self.closed = True
         for line in [each for each in self._lines if each.loop is asyncio.get_running_loop()]:
             await line.close()
+        self._loop = self._channel = None
         link = self._links.pop(asyncio.get_running_loop(), None)
         if self.near is not None and link is not None:
             await link.forget()

@@ -60,6 +60,7 @@ class AsyncRedisBackend:
     def __init__(self, client: Any, prefix: str = "", *, near: Near | None = None, multiplex: bool = True) -> None:
         self.url: str | None = None
         self._runner = AsyncRunner(lambda: client, near, multiplex=multiplex)
+        self._channel, self._resume = self._runner.channel, self._runner.run
         self._spaces = Spaces(prefix)
         self._objects: dict[tuple[int, bool], Any] = {}
         self._store: _stores.Store | None = None

@@ -59,7 +59,7 @@ class Channel(asyncio.Protocol):
 
     def send(self, data: bytes) -> asyncio.Future[Any]:
         """Send one command; the future is its reply, or `Lost`."""
-        waiter = self._loop.create_future()
+        waiter: asyncio.Future[Any] = asyncio.Future(loop=self._loop)  # a frame less than `create_future`
         self._queue.append((data, waiter))
         if not self._due:
             self._due = True

@@ -87,23 +87,20 @@ class AsyncPoolLink:
 class AsyncSharedLink(AsyncPoolLink):
     """Sends the asks of all tasks over one connection of the client's own pool."""
 
-    def __init__(self, client: Any) -> None:
-        super().__init__(client)
-        self._channel: Channel | None = None
+    channel: Channel | None = None  # once there has been something to send
 
-    @property
-    def channel(self) -> Channel:
-        """What the tasks of the running loop share; a link belongs to one loop."""
-        if self._channel is None:
-            self._channel = Channel(self.client, asyncio.get_running_loop())
-        return self._channel
+    def begin(self) -> Channel:
+        """Return what the tasks of the running loop share; a link belongs to one loop."""
+        if self.channel is None:
+            self.channel = Channel(self.client, asyncio.get_running_loop())
+        return self.channel
 
     async def post(self, ask: Ask) -> list[Any]:
         """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
-        data, count = packed(ask.commands), len(ask.commands)
+        channel, data, count = self.begin(), packed(ask.commands), len(ask.commands)
         if count == 1:
-            return [self.told(await self.channel.send(data))]
-        replies = await self.channel.send_several(data, count) if count else []
+            return [self.told(await channel.send(data))]
+        replies = await channel.send_several(data, count) if count else []
         return [self.told(reply) for reply in replies]
 
     def told(self, reply: Any) -> Any:
@@ -112,13 +109,13 @@ class AsyncSharedLink(AsyncPoolLink):
             return reply
         message = str(reply)
         if message.startswith("READONLY"):  # after a failover; redis-py would ask for the new primary, too
-            self.channel.retire()
+            self.begin().retire()
         return reply_error(response_error(message), self.where)
 
     async def close(self, *, own: bool) -> None:
         """Give the connection back; close the others too if the client is our `own`."""
-        if self._channel is not None:
-            await self._channel.close()
+        if self.channel is not None:
+            await self.channel.close()
         await super().close(own=own)
 
 

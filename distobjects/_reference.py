@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn, TypeVar, Union, cast, get_args, get_origin
@@ -15,9 +16,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Reference:
-    """A field of a model, or a path into one: at run time what `F(Student).age` gives."""
-
-    __slots__ = ("_inner", "_model", "_path")
+    """A field of a model, or a path into one: at run time what `F(Student).age` gives, the same one each time."""
 
     def __init__(self, model: type[BaseModel], path: tuple[str, ...], inner: Any) -> None:
         self._model = model
@@ -29,7 +28,8 @@ class Reference:
         if nested is None or name not in nested.model_fields:
             hint = None if nested is None else nearest(name, nested.model_fields)
             raise UnknownField(model=".".join((self._model.__name__, *self._path)), field=name, hint=hint)
-        return Reference(self._model, (*self._path, name), nested.model_fields[name].annotation)
+        made = Reference(self._model, (*self._path, name), nested.model_fields[name].annotation)
+        return cast(Reference, self.__dict__.setdefault(name, made))  # where the next access finds it without a call
 
     def __bool__(self) -> NoReturn:
         raise TypeError(f"{self!r} names a field and has no truth; read it, or compare what read() gives")
@@ -48,7 +48,12 @@ def F(model: type[M]) -> M:
         >>> F(Student).name
         F(Student).name
     """
-    return cast(M, Reference(model, (), model))
+    return cast(M, _root(model))
+
+
+@functools.cache
+def _root(model: type[BaseModel]) -> Reference:
+    return Reference(model, (), model)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

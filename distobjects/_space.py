@@ -15,7 +15,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
@@ -50,6 +50,11 @@ def canonical(id: object) -> str:
     if not text.isascii():
         _refuse_surrogates("id", text)
     return text
+
+
+def is_plain(id: str) -> bool:
+    """Say whether an id stands in a key as it is, one byte for each character."""
+    return id.isascii() and (id.isalnum() or not _RESERVED.search(id))
 
 
 def _refuse_surrogates(what: str, text: str) -> None:
@@ -89,6 +94,8 @@ class Space:
     name: str
     schema: Schema
     dialect: Dialect = field(default_factory=Dialect)
+    prepared: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+    """By field, what `_prepared` keeps here."""
 
     @property
     def stem(self) -> str:
