@@ -88,10 +88,10 @@ class Channel(asyncio.Protocol):
         if self._paused:
             return
         now = self._loop.time()
+        if now - self._looked > _LOOK_SECONDS:
+            self._looked = now
+            self._retiring |= is_stale(self._pool, self._connection, now - self._used)
         if now - self._used > _IDLE_SECONDS:
-            if now - self._looked > _LOOK_SECONDS:
-                self._looked = now
-                self._retiring |= is_stale(self._pool, self._connection, now - self._used)
             self._used = now
             self._loop.call_soon(self._loop.call_soon, self._flush)
             return
