@@ -7,7 +7,8 @@ and replies that go to their waiters without a task in between. The rules are th
 1. The first command after a while waits a turn: the loop hears of a connection that has died only when it looks.
 2. One command that is alone leaves at once. Where several came in the last turn, all wait for the end of this one.
 3. While the transport has too much to send, nothing leaves.
-4. A command that is late ends the connection, as redis-py would: what comes after it is late, too.
+4. A command that is late ends the connection, as with redis-py. What left after it has not been late, and may be asked
+   again; one timer, for the oldest, is enough.
 5. A connection that redis-py would renew (a new password, a health check, a failover) ends when it is not in use.
 6. When it has ended, it goes back to the pool closed, with redis-py's own protocol.
 7. A forked child never uses its parent's connection.
@@ -192,7 +193,9 @@ class Channel(asyncio.Protocol):
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])
-        self._end(ConnectionAbortedError("the backend was closed"))
+        closed = ConnectionAbortedError("the backend was closed")
+        self._refuse(closed)  # first, or the end would open another connection for them
+        self._end(closed)
         await self._give_back()
 
     # ---- what the event loop calls
@@ -229,13 +232,10 @@ class Channel(asyncio.Protocol):
     def _look(self) -> None:
         """End the connection if a reply is late, else look again when the oldest will be."""
         self._timer = None
-        assert self._seconds is not None
-        oldest, now = self._exchange.oldest(), self._loop.time()
-        if oldest is None:
+        oldest = self._exchange.oldest()
+        if oldest is None or self._seconds is None:
             return
-        if oldest + self._seconds <= now:
-            self._end(
-                ConnectionAbortedError("the reply to a command before this one was late"), late=now - self._seconds
-            )
+        if oldest + self._seconds <= self._loop.time():
+            self._end(ConnectionAbortedError("the reply to a command before this one was late"), late=oldest)
         else:
             self._timer = self._loop.call_at(oldest + self._seconds, self._look)

@@ -4,7 +4,7 @@
 2. Who gives up before its commands have left takes them along. Later, its reply is dropped when it comes.
 3. All that is queued leaves in one piece, when the connection has room for it.
 4. What the server pushes out of turn is nobody's. A reply that nobody waits for is none: the connection is of no use.
-5. Late is what left before some moment and has no reply yet. The oldest is the latest.
+5. The oldest command without a reply is late first, and whatever left with it.
 6. A connection that ends takes with it what has left. What is queued waits for the next one.
 7. Who waits for several replies has all of them, or hears of the end.
 """

@@ -447,10 +447,14 @@ def test_who_waits_when_a_backend_is_closed_hears_of_it_and_nothing_is_opened_ag
         proxy.arm(Fault.HOLD_REPLY, "HGET")
         read = asyncio.ensure_future(db.objects(Thing).read("1", T.n))
         write = asyncio.ensure_future(db.run(add()))
-        await until(lambda: proxy.fired)
+        await until(lambda: proxy.fired and len(channel_of(db)._exchange.waiting) == 2)
+        channel_of(db).pause_writing()
+        queued = asyncio.ensure_future(db.run(add("queued")))
+        await until(lambda: channel_of(db)._queue)
         await db.close()
-        with pytest.raises(StoreUnavailable):
-            await read
+        for each in (read, queued):
+            with pytest.raises(StoreUnavailable):
+                await each
         with pytest.raises(OutcomeUnknown):
             await write
         with pytest.raises(StoreUnavailable, match="is closed"):
