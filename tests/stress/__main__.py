@@ -80,7 +80,8 @@ def main() -> int:
         for kind in [asked.server] if asked.server else KINDS:
             with running(kind) as server:
                 for name in asked.scenario or SCENARIOS:
-                    for colour in [asked.colour] if asked.colour else FACES:
+                    colours = SCENARIOS[name].colours
+                    for colour in [each for each in colours if asked.colour in (None, each)]:
                         line = Line(f"{name} {kind} {colour}")
                         stage = Stage(server, colour, crew, line.watch, most_seconds=1800)
                         kept.append(play(name, stage, line, asked.scale))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tests.fix_stores import FACES
 from tests.stress import (
     containers,
     counting,
+    crowds,
     deletions,
     drafts,
     faults,
@@ -23,10 +25,11 @@ from tests.stress.stage import Stage
 
 
 class Scenario(NamedTuple):
-    """What is played, and how much of it."""
+    """What is played, how much of it, and in which colours."""
 
     play: Callable[[Stage, int], Figures]
     size: int
+    colours: tuple[str, ...] = FACES
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -42,6 +45,8 @@ SCENARIOS: dict[str, Scenario] = {
     "transfers": Scenario(transfers.transfers, 8_000),
     "items": Scenario(counting.items, 4_000),
     "counts": Scenario(counting.counts, 4_000),
+    "cancellations": Scenario(crowds.cancellations, 200_000, ("async",)),
+    "crowd": Scenario(crowds.crowd, 400_000, ("async",)),
     "fault_increments": Scenario(faults.fault_increments, 2_000),
     "fault_appends": Scenario(faults.fault_appends, 2_000),
     "handed_increments": Scenario(faults.handed_increments, 2_000),
