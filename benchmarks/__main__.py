@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import _figures, _machine, _peers, _report, _rounds, _server
 
-MODULES = ("attribute", "whole", "plain", "threads", "atomic", "bulk", "near", "watch", "start")
+MODULES = ("attribute", "whole", "plain", "threads", "concurrency", "atomic", "bulk", "near", "watch", "start")
 """Modules of this package, in the order of the report; each has `cases()`."""
 PEERS = "peers"
 
