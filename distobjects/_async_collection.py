@@ -141,12 +141,12 @@ class AsyncObjects(Generic[M]):
             fresh: ask the server, whatever a near cache has.
         """
         try:
-            read = self._reads.get(fields)
-        except TypeError:  # what cannot be hashed is no reference, as is said below
+            read = self._reads.get(fields) or self._prepare(fields)
+        except TypeError:  # what is no reference, and what cannot be hashed, is refused below
             read = None
         if read is not None and (channel := self._backend._channel()) is not None:
             # The hot path: no frame between this task and its reply.
-            chosen = id if type(id) is str and id.isalnum() and id.isascii() else self.id_of(id)
+            chosen = id if type(id) is str and id and id.isascii() else self.id_of(id)
             reply: Any
             try:
                 reply = await channel.send(read.command(chosen))
@@ -165,10 +165,14 @@ class AsyncObjects(Generic[M]):
                 names = _arguments.stored_names(paths)
                 values = {name: value_of(self._space, chosen, entry.raws, name) for name in names}
                 return _arguments.selected(self._space, chosen, values, paths)
-        flow = _arguments.reading(self._space, self.id_of(id), fields)
-        if self._near is None and (prepared := _arguments.prepared_read(self._space, fields)) is not None:
-            self._reads[fields] = prepared  # from the next time on
-        return await self._backend.run(flow)
+        return await self._backend.run(_arguments.reading(self._space, self.id_of(id), fields))
+
+    def _prepare(self, fields: tuple[Any, ...]) -> PreparedRead | None:
+        """Prepare the read of one whole field, where no near cache is in the way; None of anything else."""
+        prepared = _arguments.prepared_read(self._space, fields) if self._near is None else None
+        if prepared is not None:
+            self._reads[fields] = prepared
+        return prepared
 
     def field(self, id: Id | AsyncDObject, field: V) -> AsyncFieldHandle[V]:
         """Return a handle on one field, by its reference. No I/O."""

@@ -504,7 +504,8 @@ async def work():
 async def ends_in_the_middle():
     async with connect_async(sys.argv[1]) as db:
         for _ in range(10):
-            asyncio.ensure_future(db.objects(Thing).exists("1"))
+            task = asyncio.ensure_future(db.objects(Thing).exists("1"))
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.sleep(0)
 for _ in range(3):
     asyncio.run(work(), debug=True)
