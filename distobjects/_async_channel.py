@@ -56,7 +56,7 @@ class Channel(asyncio.Protocol):
         self._seconds: float | None = None  # how long a reply may take
         self._timer: asyncio.TimerHandle | None = None
         self._due = False  # somebody is going to flush
-        self._several = self._paused = self._retiring = False
+        self._several = self._retiring = False
         self._used = self._looked = 0.0
 
     def send(self, data: bytes) -> asyncio.Future[Any]:
@@ -86,8 +86,6 @@ class Channel(asyncio.Protocol):
             self._renounce()
         if self._transport is None:
             self._open()
-            return
-        if self._paused:
             return
         now = self._loop.time()
         if now - self._looked > _LOOK_SECONDS:
@@ -151,7 +149,7 @@ class Channel(asyncio.Protocol):
         self._transport = connection._writer.transport
         self._stream = self._transport.get_protocol()
         self._transport.set_protocol(self)
-        self._paused = self._retiring = False
+        self._retiring = False
         self._used = self._looked = self._loop.time()
 
     def _refuse(self, error: Exception) -> None:
@@ -224,12 +222,11 @@ class Channel(asyncio.Protocol):
         self._end(exc or ConnectionResetError("the connection was closed"))
 
     def pause_writing(self) -> None:
-        """Let nothing leave: there is too much that the transport has still to send."""
-        self._paused = self._due = True
+        """Let nothing leave: there is too much that the transport has still to send, and `resume_writing` will come."""
+        self._due = True
 
     def resume_writing(self) -> None:
         """Let leave what is queued."""
-        self._paused = False
         self._flush()
 
     def _look(self) -> None:
