@@ -42,7 +42,6 @@ class Channel(asyncio.Protocol):
         unchecked = getattr(self._pool, "maint_notifications_enabled", None)
         self._unchecked = unchecked is not None and bool(unchecked())
         self._loop = loop
-        self._inherited: Any = None
         self._forget()
 
     def _forget(self) -> None:
@@ -112,8 +111,6 @@ class Channel(asyncio.Protocol):
 
     def _renounce(self) -> None:
         """Leave the parent's connection to the parent, and start anew with what is queued here."""
-        # Kept for ever: as garbage it would be closed, and so taken out of the selector, which is the parent's, too.
-        self._inherited = self._connection, self._transport
         queue = self._queue
         self._forget()
         self._queue += queue

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -537,7 +536,6 @@ def test_a_forked_child_never_uses_its_parent_s_connection(url: str, same_loop: 
 
         child = os.fork()
         if not child:
-            warnings.simplefilter("ignore")  # as an error, one would keep what is collected from closing itself
             try:
                 right = loop.run(differs()) if same_loop else asyncio.run(differs())
             except BaseException:  # noqa: BLE001  # whatever it is, the parent is told by the exit code
