@@ -387,6 +387,20 @@ def test_a_connection_that_redis_py_would_renew_is_renewed_once(url: str, happen
     asyncio.run(work())
 
 
+def test_a_connection_is_renewed_when_all_that_left_over_it_is_answered(url: str) -> None:
+    async def work() -> None:
+        async with connect_async(url) as db:
+            connection = await connection_of(db)
+            writes = [asyncio.ensure_future(db.run(add())) for _ in range(20)]
+            await until(lambda: channel_of(db)._exchange.waiting)
+            channel_of(db).retire()
+            renewed = asyncio.ensure_future(connection_of(db))
+            assert sorted(await asyncio.gather(*writes)) == [[n] for n in range(1, 21)]
+            assert await renewed != connection
+
+    asyncio.run(work())
+
+
 def test_a_sentinel_s_connection_is_renewed_when_its_pool_has_heard_of_a_failover(sentinel: Any) -> None:
     async def work() -> None:
         watching = redis.asyncio.sentinel.Sentinel([("127.0.0.1", sentinel.sentinel.port)], socket_timeout=5)
@@ -560,7 +574,7 @@ def test_the_connection_is_encrypted_where_the_url_says_so(tmp_path: Path) -> No
     files = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no"]
 
     async def work(server: Server) -> None:
-        async with connect_async(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}") as db:
+        async with connect_async(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}", connect_seconds=20) as db:
             things = db.objects(Thing)
             await things.put_many({str(n): Thing(n=n, text="x" * 100_000) for n in range(50)})
             assert await asyncio.gather(*(things.read(str(n), T.n) for n in range(50))) == list(range(50))
