@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _wire
@@ -42,11 +42,11 @@ class AsyncRunner:
 
             self._link_to = lambda client: _async_near_links.async_near_link(link_to(client), near)
         first = self._link_to(make_client())
-        self._unused: Any = first
+        self._unused: Iterator[Any] = iter((first,))
         self._where: str = first.where
         self._links: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
-        self._loop: asyncio.AbstractEventLoop | None = None  # whose channel this is
-        self._channel: Channel | None = None
+        # In one piece: loops of several threads may come here at a time.
+        self._latest: tuple[asyncio.AbstractEventLoop | None, Channel | None] = None, None
         self.closed = False
         self.trips = 0
         self._lines: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -65,10 +65,10 @@ class AsyncRunner:
         loop = asyncio.get_running_loop()
         link = self._links.get(loop)
         if link is None:
-            for ended in [each for each in self._links if each.is_closed()]:
-                del self._links[ended]  # its connections hold it, so no collection would
-            link = self._links[loop] = self._unused or self._link_to(self.make_client())
-            self._unused = None
+            for each in self._links.keyrefs():
+                if (ended := each()) is not None and ended.is_closed():
+                    self._links.pop(ended, None)  # its connections hold it, so no collection would
+            link = self._links[loop] = next(self._unused, None) or self._link_to(self.make_client())
         return link
 
     def channel(self) -> Channel | None:
@@ -76,13 +76,15 @@ class AsyncRunner:
 
         Whoever gets it sends one; `run` takes what comes of that, unless it is all that was wanted.
         """
-        if self._loop is not asyncio.get_running_loop():
-            self._loop, self._channel = asyncio.get_running_loop(), None
+        loop, channel = self._latest
+        if loop is not asyncio.get_running_loop():
+            channel = None
             if self.near is None and not self.closed and (begin := getattr(self._link(), "begin", None)) is not None:
-                self._channel = begin()
-        if self._channel is not None:
+                channel = begin()
+            self._latest = asyncio.get_running_loop(), channel
+        if channel is not None:
             self.trips += 1
-        return self._channel
+        return channel
 
     async def run(self, flow: Flow[T], begun: Any = _NOT_BEGUN) -> T:
         """Run a flow to its end and return its value.
@@ -227,7 +229,7 @@ class AsyncRunner:
         self.closed = True
         for line in [each for each in self._lines if each.loop is asyncio.get_running_loop()]:
             await line.close()
-        self._loop = self._channel = None
+        self._latest = None, None
         link = self._links.pop(asyncio.get_running_loop(), None)
         if self.near is not None and link is not None:
             await link.forget()

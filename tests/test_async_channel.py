@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,36 @@ def test_all_tasks_of_a_loop_share_one_connection_and_each_has_its_own_reply(url
             assert len(pool._in_use_connections) + len(pool._available_connections) == 1
 
     asyncio.run(work())
+
+
+def test_loops_of_several_threads_each_have_a_connection_of_their_own(url: str) -> None:
+    db = connect_async(url)
+    things = db.objects(Thing)
+    failures: list[BaseException] = []
+
+    async def work(number: int) -> None:
+        await things.put(Thing(n=number), id=str(number))
+        for _ in range(5000):
+            assert await things.read(str(number), T.n) == number
+        await db.client.aclose()
+
+    def run(number: int) -> None:
+        try:
+            asyncio.run(asyncio.wait_for(work(number), 60))
+        except BaseException as error:  # noqa: BLE001  # it is told by the test's own thread
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads meet in the middle of things
+    try:
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failures == []
 
 
 def test_the_commands_of_all_tasks_of_a_turn_leave_in_one_write(url: str, server: Server) -> None:
