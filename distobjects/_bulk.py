@@ -158,7 +158,8 @@ def _without_fields(space: Space, id: str, row: Any) -> Flow[BaseModel]:
         raise row
     if row is None:  # HGETALL has found no hash
         raise _objects.absent(space, id)
-    yield from _objects.need(space, id)
+    if not (yield from _objects.lacks(space, id, space.schema.fields)):
+        return (yield from _objects.get(space, id))
     return space.schema.snapshot(space.schema.decode_all(id, {}))
 
 
@@ -185,7 +186,7 @@ def read_one(space: Space, ids: Sequence[str], name: str) -> Flow[list[Any]]:
         except Exception:  # noqa: BLE001  # one is not as it is usually written: each is looked at by itself below
             pass
     found: list[Any] = []
-    odd: dict[int, Flow[tuple[None, Any]]] = {}
+    odd: dict[int, Flow[tuple[bytes | None, Any]]] = {}
     for at, (id, raw) in enumerate(zip(ids, replies, strict=True)):
         if type(raw) is bytes:
             found.append(space.schema.decode(id, name, raw))

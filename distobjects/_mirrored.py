@@ -45,6 +45,8 @@ def reply_to(command: Command, raws: Raws | None) -> Any:
     if name == "EXISTS":
         return int(raws is not None)
     found = raws or {}
+    if name == "HKEYS":
+        return [field.encode() for field in found]
     if name == "HGETALL":
         return {field.encode(): raw for field, raw in found.items()}
     values = [found.get(str(field)) for field in fields]
@@ -53,4 +55,4 @@ def reply_to(command: Command, raws: Raws | None) -> Any:
 
 def is_answerable(command: Command) -> bool:
     """Say whether the bytes of an object's fields answer this."""
-    return command.args[0] in ("HGET", "HMGET", "HGETALL", "EXISTS")
+    return command.args[0] in ("HGET", "HMGET", "HGETALL", "HKEYS", "EXISTS")

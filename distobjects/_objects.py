@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
@@ -54,17 +54,15 @@ def fetch(space: Space, id: str, name: str, *, creating: bool = False) -> Flow[t
     return (yield from guarded(space, id, fetch_absent(space, id, name, raw, creating=creating)))
 
 
-def fetch_absent(space: Space, id: str, name: str, reply: Any, *, creating: bool) -> Flow[tuple[None, Any]]:
+def fetch_absent(space: Space, id: str, name: str, reply: Any, *, creating: bool) -> Flow[tuple[bytes | None, Any]]:
     """Return what a field reads as that no bytes came for: the reply was nil, or is an error."""
     if reply is not None:
         raise reply
     if space.schema.fields[name].default_reads_others:
         values = yield from _snapshot_values(space, id)
         return None, values[name]
-    if not creating:
-        [there] = yield from ask(reading("EXISTS", space.key(id)), label="read")
-        if not there:
-            raise absent(space, id)
+    if not creating and not (yield from lacks(space, id, [name])):
+        return (yield from fetch(space, id, name))
     return None, space.schema.default(id, name, {})
 
 
@@ -72,19 +70,25 @@ def fetch_raw(space: Space, id: str, name: str, *, creating: bool) -> Flow[bytes
     """Read one field as `fetch` does; return its bytes alone, for who is going to decode them anyway."""
     [raw] = yield from ask(reading("HGET", space.key(id), name), label="read")
     if raw is None:
-        yield from fetch_absent(space, id, name, raw, creating=creating)
+        raw, _ = yield from fetch_absent(space, id, name, raw, creating=creating)
     return cast(bytes | None, raw)
 
 
-def need(space: Space, id: str) -> Flow[None]:
-    """Tell an object without the fields that were asked for from an absent one. One round trip: `EXISTS`.
+def lacks(space: Space, id: str, names: Iterable[str]) -> Flow[bool]:
+    """Say whether an object is there without these fields, none of which was found. One round trip: `HKEYS`.
+
+    `EXISTS` would not tell: the object may have come since, and with other values than the defaults.
+
+    Returns:
+        False where one of them has come meanwhile, and they are to be read again.
 
     Raises:
         NotFound: there is no such object.
     """
-    [there] = yield from ask(reading("EXISTS", space.key(id)), label="read")
-    if not there:
+    [stored] = yield from ask(reading("HKEYS", space.key(id)), label="read")
+    if not stored:
         raise absent(space, id)
+    return {*stored}.isdisjoint(name.encode() for name in names)
 
 
 def read_many(space: Space, id: str, names: Sequence[str]) -> Flow[list[Any]]:
@@ -99,8 +103,8 @@ def _read_many(space: Space, id: str, names: Sequence[str]) -> Flow[list[Any]]:
 
 def values_of(space: Space, id: str, names: Sequence[str], raws: Sequence[bytes | None]) -> Flow[list[Any]]:
     """Return the values of fields whose bytes have been read. One round trip where all are nil, to tell why."""
-    if all(raw is None for raw in raws):
-        yield from need(space, id)
+    if all(raw is None for raw in raws) and not (yield from lacks(space, id, names)):
+        return (yield from _read_many(space, id, names))
     if any(
         raw is None and space.schema.fields[name].default_reads_others for raw, name in zip(raws, names, strict=True)
     ):
@@ -116,7 +120,7 @@ def load(space: Space, id: str) -> Flow[dict[str, bytes]]:
     """Return the bytes of the model's fields that are there. One round trip: `HMGET` or `HGETALL`.
 
     Raises:
-        NotFound: there is no such object; for a small model it takes one more trip, `EXISTS`, to tell.
+        NotFound: there is no such object; for a small model it takes one more trip, `HKEYS`, to tell.
     """
     return guarded(space, id, _load(space, id))
 
@@ -138,10 +142,8 @@ def _found(space: Space, id: str, reply: Any) -> Flow[dict[str, bytes]]:
     if isinstance(reply, Exception):
         raise reply
     found = {name: raw for name, raw in zip(space.schema.fields, reply, strict=True) if raw is not None}
-    if not found:
-        [there] = yield from ask(reading("EXISTS", space.key(id)), label="load")
-        if not there:
-            raise absent(space, id)
+    if not found and not (yield from lacks(space, id, space.schema.fields)):
+        return (yield from _load(space, id))
     return found
 
 
