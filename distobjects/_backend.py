@@ -106,6 +106,7 @@ class RedisBackend:
 
     @property
     def _short(self) -> Runner | None:
+        """What sends commands that have been packed before, where the client's connections are driven by hand."""
         return self._runner if self._runner.short else None
 
     def _nearby(self, space: Space) -> Nearby | None:

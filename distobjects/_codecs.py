@@ -74,6 +74,8 @@ class Codec:
         decode: bytes to a value; raises ValueError, TypeError, ArithmeticError or RecursionError.
         dump: any value to bytes, validated and encoded in one step; raises anything where one of the two refuses.
         load: the same as `decode` of the bytes that are written most; raises anything for others, and for None.
+        assignable: `dump` takes what is assigned as it takes what an instance holds: there is nothing in it that has an
+            alias or is to be decoded.
         validate: check a value against the type and its constraints alone, without the model's own validators.
         revalidate: the same, into nested models too, which may have been changed since they were made.
         reopen: a validated value to what the validation accepts: another value for Json and the Base64 types.
@@ -89,6 +91,7 @@ class Codec:
     decode: Callable[[bytes], Any]
     dump: Callable[[Any], bytes]
     load: Callable[[bytes], Any]
+    assignable: bool
     validate: Callable[[Any], Any]
     revalidate: Callable[[Any], Any]
     reopen: Callable[[Any], Any]
@@ -181,6 +184,7 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
         decode=decode,
         dump=short_dump(long),
         load=short_load(long),
+        assignable=exact and reopen is _unchanged,
         validate=validate,
         revalidate=revalidate,
         reopen=reopen,

@@ -31,7 +31,7 @@ class Shortcut:
         self._decode, self._dump = field.codec.decode, field.codec.dump
         self._key, self._stem = space.key, space.stem
         self._none_is_absent = field.none_is_absent
-        self._writable = field.plain and not space.schema.cross_field
+        self._writable = field.plain and field.codec.assignable and not space.schema.cross_field
         self._reading = _packed(self._fetch(_ID), space.key(_ID))
         # By whether the server has HSETEX.
         self._writing = [_packed(self._store(_ID, _RAW, native), space.key(_ID), _RAW) for native in (False, True)]

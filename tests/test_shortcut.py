@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Base64Bytes, BaseModel, Field, Json, SecretStr, ValidationError, model_validator
 
 from distobjects import (
     CorruptData,
@@ -60,6 +60,16 @@ class Loud(BaseModel):
 
 class Still(BaseModel):
     text: str = Field(default="a", frozen=True)
+
+
+class City(BaseModel):
+    name: str = Field(default="?", alias="Name")
+
+
+class Home(BaseModel):
+    city: City = City()
+    code: Base64Bytes = b""
+    limits: Json[list[int]] = []
 
 
 @pytest.fixture
@@ -181,6 +191,22 @@ def test_a_model_with_a_say_of_its_own_is_asked(db: RedisBackend) -> None:
     assert [bounds.lo, loud.text] == [0, "A"]
     with pytest.raises(ValidationError, match="frozen"):
         setattr(db.objects(Still).put(Still(), id="1"), "text", "b")  # noqa: B010  # a type checker knows it is frozen
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("city", {"Name": "Rome"}),
+        ("city", {"name": "Rome"}),
+        ("city", City(Name="Rome")),
+        ("code", b"aGk="),
+        ("limits", "[1, 2]"),
+    ],
+)
+def test_what_is_assigned_is_taken_as_the_model_takes_it(db: RedisBackend, name: str, value: Any) -> None:
+    homes = db.objects(Home)
+    setattr(homes.put(Home(), id="1"), name, value)
+    assert homes.get("1") == Home.model_validate({name: value})
 
 
 def test_a_warm_attribute_is_one_command(db: RedisBackend, server: Server) -> None:
