@@ -184,7 +184,7 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
         decode=decode,
         dump=short_dump(long),
         load=short_load(long),
-        assignable=exact and reopen is _unchanged,
+        assignable=reopen is _unchanged and not any(node["type"] in _NAMING for node in walk(whole)),
         validate=validate,
         revalidate=revalidate,
         reopen=reopen,
@@ -197,6 +197,8 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
 
 
 _BOUNDS = frozenset({"ge", "gt", "le", "lt"})
+# Types with fields of their own, which may have aliases.
+_NAMING = frozenset({"model", "dataclass", "typed-dict"})
 # Of the schema of a list: nothing that judges it as a whole.
 _ITEMWISE = frozenset({"type", "items_schema", "metadata"})
 
