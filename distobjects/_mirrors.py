@@ -68,10 +68,16 @@ class Mirror:
             try:
                 return self._look()
             except (StoreUnavailable, StoreBusy):
-                self._lose()
-            return self._look()  # over another connection
+                return self._look()  # over another connection
 
     def _look(self) -> bool:
+        try:
+            return self._looked()
+        except BaseException:  # interrupted, too: what was asked has not been seen, and its reply may still come
+            self._lose()
+            raise
+
+    def _looked(self) -> bool:
         if self._closed:
             raise StoreUnavailable(f"this mirror of {self._space.stem!r} is closed; open another one")
         if self._line is None:

@@ -189,9 +189,7 @@ class Schema:
         try:
             return codec.validate(codec.reopen(value))
         except ValidationError as error:
-            raise ValidationError.from_exception_data(
-                self.name, [_within(name, each) for each in _details(error)]
-            ) from None
+            raise self._refusal(_within(name, each) for each in _details(error)) from None
 
     def check_changed(self, name: str, value: Any) -> Any:
         """Validate a value that was changed in place, into the models nested in it, then through the model.
@@ -205,8 +203,7 @@ class Schema:
         try:
             return validate(value)
         except ValidationError as error:
-            details = [_within(name, each) for each in _details(error)]
-            raise ValidationError.from_exception_data(self.name, details) from None
+            raise self._refusal(_within(name, each) for each in _details(error)) from None
 
     def check_many(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Validate several fields, each for itself; report all that is wrong in one error."""
@@ -218,7 +215,7 @@ class Schema:
             except ValidationError as error:
                 errors += _details(error)
         if errors:
-            raise ValidationError.from_exception_data(self.name, errors)
+            raise self._refusal(errors)
         return checked
 
     def check_whole(self, values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,7 +241,7 @@ class Schema:
 
     def _refuse_frozen(self, name: str, value: Any) -> None:
         if kind := self.field(name).frozen:
-            raise ValidationError.from_exception_data(self.name, [{"type": kind, "loc": (name,), "input": value}])
+            raise self._refusal([{"type": kind, "loc": (name,), "input": value}])
 
     def check_instance(self, value: BaseModel) -> Mapping[str, Any]:
         """Check a whole instance, which may have been changed since it was made; return what is to be stored.

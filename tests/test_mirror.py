@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 import pickle
+import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
 
 from distobjects import AccessDenied, CorruptData, DistObjectsError, NotFound, StoreUnavailable
-from tests.fix_faults import faulty
+from tests.fix_faults import Fault, faulty
 from tests.fix_servers import Server, poll, recorder, running
 from tests.fix_stores import FACES, Store, handed_over
 from tests.test_watch import CHANGED, GONE, connections, cut, opened, place
@@ -46,6 +48,22 @@ def mirror(store: Store, *ids: str, **options: Any) -> Any:
     """Open a mirror of one object, or of several."""
     objects = store.backend.objects(Student)
     return store.entered(objects.mirror_many(ids, **options) if len(ids) != 1 else objects.mirror(*ids, **options))
+
+
+@contextmanager
+def interrupted(when: Callable[[], bool]) -> Iterator[None]:
+    """Interrupt the main thread once, as Ctrl-C does, when something is so."""
+
+    def interrupt() -> None:
+        poll(when)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def seen(store: Store, condition: Callable[[], bool]) -> None:
@@ -324,3 +342,31 @@ def test_where_nothing_tells_it_looks_now_and_then(topology: str, face: str, req
             assert local.age == 0
             store.raw.hset("Student:1", "age", 5)
             seen(store, lambda: local.age == 5)
+
+
+def test_after_the_second_attempt_has_failed_too_nothing_is_taken_for_read(server: Server) -> None:
+    with faulty(server) as proxy, opened(server, "sync", f"{proxy.url}?socket_timeout=0.2") as store:
+        put(store, age=1)
+        with mirror(store, "1", lease_seconds=0.001) as local:
+            proxy.arm(Fault.HOLD_REPLY, "HMGET", times=2)
+            store.raw.hset("Student:1", "age", 2)
+            with pytest.raises(StoreUnavailable):
+                seen(store, lambda: local.age == 2)
+            proxy.release()
+            assert local.age == 2
+
+
+def test_an_interruption_between_the_question_and_the_reply_leaves_neither_behind(server: Server) -> None:
+    with faulty(server) as proxy, opened(server, "sync", proxy.url) as store:
+        put(store, "1", name="Harry", age=1)
+        put(store, "2", name="Ron", age=1)
+        with mirror(store, "1", "2") as local:
+            proxy.arm(Fault.HOLD_REPLY, "HMGET")
+            store.raw.hset("Student:1", "age", 2)
+            with pytest.raises(KeyboardInterrupt), interrupted(lambda: Fault.HOLD_REPLY in proxy.fired):
+                seen(store, lambda: local["1"].age == 2)
+            store.raw.hset("Student:2", "age", 3)
+            proxy.release()
+            seen(store, lambda: local["2"].age == 3)
+            assert (local["1"].name, local["1"].age) == ("Harry", 2)
+            assert local["2"].name == "Ron"
