@@ -16,7 +16,6 @@ from pydantic import BaseModel, ValidationError
 from . import _objects, _scripts
 from ._flow import Ask, Command, Flow, NoScript, Series, ask, reading, settled
 from ._rows import Row
-from ._schema import located
 from ._scripts import Script
 from ._space import Space
 from .errors import AlreadyExists, CorruptData, DistObjectsError, FieldUnset, NotFound, OutcomeUnknown
@@ -289,7 +288,7 @@ def _write(
         replies = yield from _done(ids, _calls(space, script, ids, rows), tally, script)
         tally.taken += _at_zero(ids, replies)
     if refused:
-        raise tally.failed(located(space.schema.name, refused), [id for id, _ in refused], len(ids))
+        raise tally.failed(space.schema.located(refused), [id for id, _ in refused], len(ids))
     return ids, replies
 
 

@@ -288,7 +288,8 @@ class Schema:
             return field.codec.encode_again(value) if revalidated and field.plain else field.codec.encode(value)
         except (Lossy, UnicodeEncodeError, PydanticSerializationError) as error:
             reason = str(error) if not isinstance(error, UnicodeEncodeError) else "a lone surrogate has no UTF-8 form"
-        raise refused(self.name, name, value, "not_storable", reason)
+        error = PydanticCustomError("not_storable", "{reason}", {"reason": reason})
+        raise self._refusal([{"type": error, "loc": (name,), "input": value}])
 
     def encode_all(self, values: Mapping[str, Any]) -> dict[str, bytes | None]:
         """Return the bytes of several validated values."""
@@ -304,18 +305,14 @@ class Schema:
         row = self.rows.dump(value)
         return [*self.encode_all(self.check_instance(value)).values()] if row is None else row
 
+    def located(self, refused: Iterable[tuple[str, ValidationError]]) -> ValidationError:
+        """Make one error of those of several objects, each of which begins its place with the object's id."""
+        return self._refusal(_within(id, detail) for id, error in refused for detail in _details(error))
 
-def refused(model: str, name: str, value: Any, kind: str, reason: str) -> ValidationError:
-    """Make the ValidationError for a value that pydantic admits and the store cannot."""
-    error = PydanticCustomError(cast(Any, kind), cast(Any, "{reason}"), {"reason": reason})
-    return ValidationError.from_exception_data(model, [{"type": error, "loc": (name,), "input": value}])
-
-
-def located(model: str, refused: Iterable[tuple[str, ValidationError]]) -> ValidationError:
-    """Make one error of those of several objects, each of which begins its place with the object's id."""
-    return ValidationError.from_exception_data(
-        model, [_within(id, detail) for id, error in refused for detail in _details(error)]
-    )
+    def _refusal(self, details: Iterable[InitErrorDetails]) -> ValidationError:
+        """Make an error that shows no value where the model's own errors show none."""
+        hide = bool(self.model.model_config.get("hide_input_in_errors"))
+        return ValidationError.from_exception_data(self.name, list(details), hide_input=hide)
 
 
 def _kind(error: Exception) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from distobjects import AlreadyExists, CorruptData, F, Fault, FieldUnset, NotFound
 from distobjects._bulk import CHUNK, chunks
@@ -25,6 +25,14 @@ class Loose(BaseModel):
     """Its id is outside of it."""
 
     n: int = 0
+
+
+class Account(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    n: int = 0
+    pin: Annotated[int, AfterValidator(lambda pin: f"no number {pin}")] = 0
+    owner: str = Field(default="", frozen=True)
 
 
 class Range(BaseModel):
@@ -279,3 +287,17 @@ def test_a_read_trusts_what_an_audit_finds(store: Store) -> None:
     assert store.objects(Range).get("1").hi == 3
     with pytest.raises(NotFound):
         store.objects(Range).get("2")
+
+
+# ---- what errors show
+
+
+@pytest.mark.parametrize("changes", [{"n": "s3cret"}, {"n": "s3cret", "pin": 1}, {"pin": 53217}, {"owner": "s3cret"}])
+def test_no_error_shows_a_value_of_a_model_that_hides_them(store: Store, changes: dict[str, Any]) -> None:
+    accounts = store.objects(Account)
+    accounts.create_many({"1": Account()})
+    bad = Account.model_construct(n="s3cret")
+    for refused in (lambda: accounts.update("1", changes), lambda: accounts.put_many({"2": bad, "3": Account()})):
+        with pytest.raises(ValidationError) as caught:
+            refused()
+        assert "input_value" not in str(caught.value)
