@@ -175,9 +175,9 @@ class SocketChannel:
                     replies = [each for each in replies if type(each) is not Push]
         except BlockingIOError as error:
             raise TimeoutError("no reply in time") from error
-        if self._has_data():
+        if len(replies) > count or self._has_data():
             self.spent = True
-        return replies
+        return replies[:count]
 
     def _receive(self) -> None:
         if not (data := self._recv(_CHUNK)):  # once more, where the first one was empty too

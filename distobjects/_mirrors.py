@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Collection
 from time import monotonic
@@ -42,7 +43,7 @@ class Mirror:
         self._open = open
         self._lease_seconds = lease_seconds
         self._line: Line | Poll | None = None
-        self._looking = threading.Lock()
+        self._pid, self._lock = os.getpid(), threading.Lock()
         self._alive = self._until = 0.0
         self._closed = False
 
@@ -64,11 +65,17 @@ class Mirror:
         Raises:
             StoreUnavailable: the server cannot be reached.
         """
-        with self._looking:
+        with self._looking():
             try:
                 return self._look()
             except (StoreUnavailable, StoreBusy):
                 return self._look()  # over another connection
+
+    def _looking(self) -> threading.Lock:
+        """Return the lock; another one in a child after a fork, where a thread of its parent's may have held it."""
+        if self._pid != os.getpid():
+            self._pid, self._lock = os.getpid(), threading.Lock()
+        return self._lock
 
     def _look(self) -> bool:
         try:
@@ -101,7 +108,7 @@ class Mirror:
 
     def _distrust(self, ask: Ask) -> None:
         """Read again what has been written before it counts: the server's message may come after the reply."""
-        with self._looking:
+        with self._looking():
             self._watching.changed(keys_of(ask.commands))
             self._until = 0.0
 
@@ -113,7 +120,7 @@ class Mirror:
 
     def close(self) -> None:
         """Close the line; nothing can be read any more."""
-        with self._looking:
+        with self._looking():
             self._closed = True
             self._lose()
 

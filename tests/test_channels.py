@@ -235,6 +235,13 @@ def test_what_follows_a_reply_unasked_reaches_nobody(server: Server, url: str) -
         assert [run(backend, "ECHO", text) for text in "12"] == [b"1", b"2"]
 
 
+def test_what_follows_a_reply_unasked_reaches_nobody_who_has_asked_ahead(server: Server, url: str) -> None:
+    with client_of(server.port, protocol=2) as client, RedisBackend(client) as backend:
+        flows = [ask(reading(*args)) for args in (("SUBSCRIBE", "a", "b"), ("ECHO", "1"), ("ECHO", "2"))]
+        assert [*backend._each(flows)] == [[[b"subscribe", b"a", 1]], [b"1"], [b"2"]]
+        assert [run(backend, "ECHO", text) for text in "12"] == [b"1", b"2"]
+
+
 def test_what_the_server_pushes_is_no_reply(server: Server, url: str) -> None:
     with client_of(server.port, protocol=3) as client, RedisBackend(client) as backend, server.client() as other:
         before = run(backend, "CLIENT", "ID")

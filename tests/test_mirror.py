@@ -370,3 +370,24 @@ def test_an_interruption_between_the_question_and_the_reply_leaves_neither_behin
             seen(store, lambda: local["2"].age == 3)
             assert (local["1"].name, local["1"].age) == ("Harry", 2)
             assert local["2"].name == "Ron"
+
+
+def test_a_child_after_a_fork_waits_for_no_thread_of_its_parent(server: Server) -> None:
+    with faulty(server) as proxy, opened(server, "sync", proxy.url) as store:
+        put(store, age=1)
+        with mirror(store, "1") as local:
+            proxy.arm(Fault.HOLD_REPLY, "HMGET")
+            store.raw.hset("Student:1", "age", 2)
+            reader = threading.Thread(target=lambda: seen(store, lambda: local.age == 2))
+            reader.start()
+            poll(lambda: proxy.fired)  # now it holds the lock
+            if not (child := os.fork()):
+                signal.alarm(10)
+                try:
+                    os._exit(0 if local.age == 2 else 1)
+                finally:
+                    os._exit(2)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            proxy.release()
+            reader.join()
+            assert local.age == 2
