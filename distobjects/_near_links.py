@@ -17,7 +17,7 @@ from typing import Any
 
 from ._flow import Ask, Done, advance
 from ._invalidations import Listener, Reader, open_listener
-from ._links import ClientLink, Flight, PoolLink, Waiting
+from ._links import ClientLink, PoolLink, Waiting
 from ._near import Cache, Entry, Near, Pulse, Table
 from ._near_reads import load_dated
 from ._redis import cannot_hear
@@ -71,14 +71,17 @@ class NearLink:
         try:
             return self._link.post(ask)
         finally:
-            keys = keys_of(ask.commands)
-            with self._changing:
-                for key in keys:
-                    self.cache.drop(key)
+            self._drop(ask)
 
-    def launch(self, ask: Ask) -> Flight | Waiting:
-        """Send commands that only read; others when their replies are wanted, for then they drop what they name."""
-        return self._link.launch(ask) if ask.repeatable else Waiting(self, ask)
+    def launch(self, ask: Ask) -> Passing | Waiting:
+        """Send commands that only read; others when their replies are wanted."""
+        return Passing(self, ask) if ask.repeatable else Waiting(self, ask)
+
+    def _drop(self, ask: Ask) -> None:
+        keys = keys_of(ask.commands)
+        with self._changing:
+            for key in keys:
+                self.cache.drop(key)
 
     def entry(self, table: Table, space: Space, id: str) -> Entry | None:
         """Return the entry of an object; None where it cannot be had through the cache: then ask past it.
@@ -251,6 +254,26 @@ class NearLink:
             self._lose()
             self._disconnect()
         self._link.close(own=own)
+
+
+class Passing:
+    """Reads that are on their way past the cache: what they bring is handed out only when the cache has dropped it."""
+
+    def __init__(self, link: NearLink, ask: Ask) -> None:
+        self._link = link
+        self._ask = ask
+        self._flight = link._link.launch(ask)
+
+    def land(self) -> list[Any]:
+        """Return the replies, as `post` does."""
+        try:
+            return self._flight.land()
+        finally:
+            self._link._drop(self._ask)
+
+    def drop(self) -> None:
+        """Give them up."""
+        self._flight.drop()
 
 
 def near_link(link: PoolLink | ClientLink, options: Near) -> NearLink:

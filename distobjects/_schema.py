@@ -288,8 +288,8 @@ class Schema:
             return field.codec.encode_again(value) if revalidated and field.plain else field.codec.encode(value)
         except (Lossy, UnicodeEncodeError, PydanticSerializationError) as error:
             reason = str(error) if not isinstance(error, UnicodeEncodeError) else "a lone surrogate has no UTF-8 form"
-        error = PydanticCustomError("not_storable", "{reason}", {"reason": reason})
-        raise self._refusal([{"type": error, "loc": (name,), "input": value}])
+        kind = PydanticCustomError("not_storable", "{reason}", {"reason": reason})
+        raise self._refusal([{"type": kind, "loc": (name,), "input": value}])
 
     def encode_all(self, values: Mapping[str, Any]) -> dict[str, bytes | None]:
         """Return the bytes of several validated values."""

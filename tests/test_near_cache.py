@@ -196,6 +196,26 @@ def test_an_own_write_is_seen_at_once(deaf: Store, how: str) -> None:
     assert age(near) == 5
 
 
+READS: dict[str, Callable[[Any], Any]] = {
+    "fresh": lambda objects: objects.read("1", S.age, fresh=True),
+    "get": lambda objects: objects.get("1").age,
+    "get_many": lambda objects: objects.get_many(["1"])[0].age,
+    "read_many": lambda objects: objects.read_many(["1"], S.age)[0],
+    "several": lambda objects: objects.read_many(["1"], S.name, S.age)[0][1],
+    "stream": lambda objects: [*objects.stream()][0][1].age,
+}
+
+
+@pytest.mark.parametrize("how", READS)
+def test_what_was_read_past_the_cache_is_not_older_in_it_before_the_server_s_message_is_heard(
+    deaf: Store, how: str
+) -> None:
+    warm(deaf)
+    deaf.raw.hset("Student:1", "age", 5)
+    assert READS[how](deaf.objects(Student)) == 5
+    assert age(deaf) == 5
+
+
 def test_an_own_delete_is_seen_at_once(deaf: Store) -> None:
     near = deaf
     warm(near)
