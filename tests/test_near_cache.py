@@ -202,7 +202,7 @@ READS: dict[str, Callable[[Any], Any]] = {
     "get_many": lambda objects: objects.get_many(["1"])[0].age,
     "read_many": lambda objects: objects.read_many(["1"], S.age)[0],
     "several": lambda objects: objects.read_many(["1"], S.name, S.age)[0][1],
-    "stream": lambda objects: [*objects.stream()][0][1].age,
+    "stream": lambda objects: dict(objects.stream())["1"].age,
 }
 
 
