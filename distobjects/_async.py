@@ -98,13 +98,17 @@ class AsyncRunner:
         started = time.monotonic()
         try:
             step = next(flow)
-            if begun is not _NOT_BEGUN:
-                assert isinstance(step, Ask)
-                lost = isinstance(begun, Lost)
-                step = flow.send(await self._post(step, begun) if lost else [self._link().told(begun)])
+            lost = begun if isinstance(begun, Lost) else None
+            if begun is not _NOT_BEGUN and lost is None:
+                step = flow.send([self._link().told(begun)])
             while True:
                 if isinstance(step, Ask):
-                    step = flow.send(await self._post(step))
+                    try:
+                        replies, lost = await self._post(step, lost), None
+                    except DistObjectsError as error:
+                        step = flow.throw(error)  # it may have something to give back
+                    else:
+                        step = flow.send(replies)
                 else:
                     await asyncio.sleep(step.seconds)
                     step = flow.send([time.monotonic() - started])

@@ -50,18 +50,17 @@ def mutate(space: Space, id: str, change: Callable[[Any], object]) -> Flow[BaseM
         Conflict: others kept changing it for 5 seconds; nothing was written.
     """
     patience = _writes.Patience()
+    return _writes.in_turn(space, id, patience, _mutate(space, id, change, patience))
+
+
+def _mutate(space: Space, id: str, change: Callable[[Any], object], patience: _writes.Patience) -> Flow[BaseModel]:
     yield from _writes.begin_turn(space, id, [], patience)
     while True:
         draft = yield from open_edit(space, id)
-        try:
-            change(draft)
-            basis, written = outcome(draft)
-            snapshot = draft._draft_plain()  # before the commit: what cannot be read is told while nothing is written
-        except Exception:
-            yield from _writes.end_turn(space, id, patience)
-            raise
+        change(draft)
+        basis, written = outcome(draft)
+        snapshot = draft._draft_plain()  # before the commit: what cannot be read is told while nothing is written
         changed = yield from _commit(draft, basis, written)
         if not changed:
-            yield from _writes.end_turn(space, id, patience)
             return snapshot
         yield from _writes.pause(space, id, changed, patience)

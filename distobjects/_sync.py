@@ -64,12 +64,21 @@ class Runner:
         started = time.monotonic()
         try:
             step = next(flow)
+            lost: Lost | None = None
             for outcome in sent:
                 assert isinstance(step, Ask)
-                step = flow.send(self._post(step, outcome) if isinstance(outcome, Lost) else [outcome])
+                if isinstance(outcome, Lost):
+                    lost = outcome
+                else:
+                    step = flow.send([outcome])
             while True:
                 if isinstance(step, Ask):
-                    step = flow.send(self._post(step))
+                    try:
+                        replies, lost = self._post(step, lost), None
+                    except DistObjectsError as error:
+                        step = flow.throw(error)  # it may have something to give back
+                    else:
+                        step = flow.send(replies)
                 else:
                     time.sleep(step.seconds)
                     step = flow.send([time.monotonic() - started])

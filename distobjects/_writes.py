@@ -17,14 +17,17 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar, cast
 
 from . import _objects, _scripts
 from ._flow import Argument, Ask, Command, Flow, NoScript, Pause, ask
 from ._roundtrip import same
 from ._schema import IDENTITY, StoredField
 from ._space import Space
-from .errors import AccessDenied, Conflict, FieldUnset, NotFound, Unsupported
+from .errors import AccessDenied, Conflict, DistObjectsError, FieldUnset, NotFound, Unsupported
+
+T = TypeVar("T")
 
 # A bound of time, not of attempts: 8 processes appending to one list needed up to 38 of them.
 CONFLICT_SECONDS = 5.0
@@ -188,12 +191,24 @@ def queue() -> Flow[float]:
     return cast(float, elapsed)
 
 
-def end_turn(space: Space, id: str, patience: Patience) -> Flow[None]:
-    """Let the next one have its turn, after a change that has waited for its own. One round trip then: `DEL`."""
+def in_turn(space: Space, id: str, patience: Patience, change: Flow[T]) -> Flow[T]:
+    """Run a change, and however it ends let the next one have its turn, if it has waited for its own."""
+    try:
+        result = yield from change
+    except Exception:
+        yield from _end_turn(space, id, patience)
+        raise
+    yield from _end_turn(space, id, patience)
+    return result
+
+
+def _end_turn(space: Space, id: str, patience: Patience) -> Flow[None]:
+    """Give the turn back. One round trip for who has it: `DEL`."""
     if patience.has_turn:
         if not patience.failed:
             space.dialect.contended = None
-        yield from ask(Command(("DEL", space.sub_key("turn", id)), repeatable=True), label="turn")
+        with suppress(DistObjectsError):  # then it runs out; how the change has ended is what counts
+            yield from ask(Command(("DEL", space.sub_key("turn", id)), repeatable=True), label="turn")
 
 
 # ---- fields, each judged for itself
@@ -289,22 +304,21 @@ def _write_again(space: Space, id: str, pairs: Sequence[Argument], reply: Any, *
 
 def write_whole(space: Space, id: str, changes: Mapping[str, Any], *, creating: bool = False) -> Flow[None]:
     """Validate an object whole, with `changes` in it, and write what differs. Two round trips: a read and a script."""
-    return _objects.guarded(space, id, _write_whole(space, id, changes, creating=creating))
-
-
-def _write_whole(space: Space, id: str, changes: Mapping[str, Any], *, creating: bool) -> Flow[None]:
     patience = Patience()
+    flow = _write_whole(space, id, changes, patience, creating=creating)
+    return _objects.guarded(space, id, in_turn(space, id, patience, flow))
+
+
+def _write_whole(
+    space: Space, id: str, changes: Mapping[str, Any], patience: Patience, *, creating: bool
+) -> Flow[None]:
     yield from begin_turn(space, id, [*changes], patience)
     while True:
         stored = yield from load(space, id, creating=creating)
-        try:
-            raws = whole(space, id, stored, changes)
-        except Exception:
-            yield from end_turn(space, id, patience)
-            raise
+        raws = whole(space, id, stored, changes)
         changed = yield from commit(space, id, stored, differing(raws, stored), creating=creating)
         if not changed:
-            return (yield from end_turn(space, id, patience))
+            return
         yield from pause(space, id, changed, patience)
 
 
@@ -356,13 +370,22 @@ def change(
     Raises:
         Conflict: others kept changing it for 5 seconds; nothing was written.
     """
-    return _objects.guarded(space, id, _change(space, id, name, step, basis, creating))
+    patience = Patience()
+    flow = _change(space, id, name, step, basis, patience, creating=creating)
+    return _objects.guarded(space, id, in_turn(space, id, patience, flow))
 
 
 def _change(
-    space: Space, id: str, name: str, step: Callable[[Any], Any], basis: bytes | Unread | None, creating: bool
+    space: Space,
+    id: str,
+    name: str,
+    step: Callable[[Any], Any],
+    basis: bytes | Unread | None,
+    patience: Patience,
+    *,
+    creating: bool,
 ) -> Flow[Changed]:
-    schema, known, patience = space.schema, basis, Patience()
+    schema, known = space.schema, basis
     if (yield from begin_turn(space, id, [name], patience)):
         known = Unread()
     while True:
@@ -374,7 +397,6 @@ def _change(
             if known == raw and (yield from _basis(space, id, name, Unread(), creating)) != stored:
                 known = Unread()  # it failed on what is not there any more
                 continue
-            yield from end_turn(space, id, patience)
             raise
         raws = (
             whole(space, id, stored, {name: value})
@@ -383,12 +405,10 @@ def _change(
         )
         if raws[name] is None and raw is not None:
             yield from forget(space, id, name)
-            yield from end_turn(space, id, patience)
             return Changed(None, None)
         changed = yield from commit(space, id, stored, differing(raws, stored), creating=creating)
         if not changed:
             # The rules of a cross-field model may have made something else of the value.
-            yield from end_turn(space, id, patience)
             committed = raws[name]
             crossed = schema.cross_field and committed is not None
             return Changed(committed, schema.decode(id, name, cast(bytes, committed)) if crossed else value)

@@ -22,6 +22,7 @@ from distobjects import (
     NotFound,
     Objects,
     OutcomeUnknown,
+    StoreUnavailable,
     UnknownField,
     Unsupported,
     _bulk,
@@ -595,6 +596,24 @@ def test_what_is_refused_gives_its_turn_back() -> None:
         assert asked(advance(flow, [reply])) == [("DEL", "{Student:1}~turn")]
         with pytest.raises(ZeroDivisionError):
             advance(flow, [1])
+
+
+def test_a_write_whose_outcome_is_unknown_gives_its_turn_back_and_tells_of_that_alone() -> None:
+    flow = write_that_failed_twice()
+    advance(flow, [b"OK"])
+    advance(flow, [RANGE])
+    assert asked(flow.throw(OutcomeUnknown("the reply was lost"))) == [("DEL", "{Range:1}~turn")]
+    with pytest.raises(OutcomeUnknown):
+        flow.throw(StoreUnavailable("so was the server"))
+
+
+def test_a_turn_that_cannot_be_given_back_does_not_take_the_write_back() -> None:
+    flow = write_that_failed_twice()
+    advance(flow, [b"OK"])
+    advance(flow, [RANGE])
+    assert asked(advance(flow, [[1]])) == [("DEL", "{Range:1}~turn")]
+    with pytest.raises(StopIteration):  # it is done
+        flow.throw(StoreUnavailable("the server is gone"))
 
 
 def test_the_script_says_at_once_that_an_object_is_not_there() -> None:

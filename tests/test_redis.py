@@ -512,6 +512,18 @@ def test_a_write_whose_reply_is_lost_is_done_once_and_its_outcome_is_unknown(
     assert run(cut_off, reading("HGET", "k", "f")) == [b"1"]
 
 
+def test_a_flow_hears_that_its_reply_is_lost_and_may_still_ask(cut_off: Store, proxy: Proxy) -> None:
+    def flow() -> Flow[Any]:
+        try:
+            yield from ask(Command(("HINCRBY", "k", "f", 1)))
+        except OutcomeUnknown:
+            return (yield from ask(reading("HGET", "k", "f")))
+
+    proxy.arm(Fault.LOSE_REPLY, "HINCRBY")
+    assert cut_off.run(cut_off.backend.run(flow())) == [b"1"]
+    assert proxy.fired == [Fault.LOSE_REPLY]
+
+
 def test_a_batch_of_writes_whose_reply_is_lost_is_done_once(cut_off: Store, proxy: Proxy) -> None:
     proxy.arm(Fault.LOSE_REPLY, "HINCRBY")
     batch = [Command(("HINCRBY", f"k{number}", "f", 1)) for number in range(3)]
