@@ -30,6 +30,8 @@ from distobjects import AsyncRedisBackend, RedisBackend, connect, connect_async
 from tests.fix_servers import KINDS, Server, Watched
 
 FACES = ("sync", "async")
+# Long: on a busy machine, connecting takes more than the second that it may by default.
+CONNECT_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def connected(server: Server, face: str) -> Iterator[Store]:
     """Open the store of a server by its URL."""
     server.flush()
     with _looped(face) as loop, server.client() as raw:
-        backend: Any = connect(server.url) if loop is None else connect_async(server.url)
+        backend: Any = (connect if loop is None else connect_async)(server.url, connect_seconds=CONNECT_SECONDS)
         try:
             yield Store(backend, raw, server, loop)
         finally:

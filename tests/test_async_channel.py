@@ -24,6 +24,7 @@ from distobjects._async_links import AsyncPoolLink, AsyncSharedLink, async_link_
 from distobjects._flow import Command, ask, reading
 from tests.fix_faults import Fault, Proxy, faulty
 from tests.fix_servers import Server, free_port, poll, running
+from tests.fix_stores import CONNECT_SECONDS
 
 
 class Thing(BaseModel):
@@ -145,7 +146,7 @@ def test_a_batch_has_all_of_its_replies_among_those_of_others(url: str) -> None:
 
 def test_replies_of_100_mb_arrive_whole_and_in_order(valkey_server: Server) -> None:
     async def work() -> None:
-        async with connect_async(valkey_server.url, operation_seconds=60) as db:
+        async with connect_async(valkey_server.url, connect_seconds=CONNECT_SECONDS, operation_seconds=60) as db:
             things = db.objects(Thing)
             await things.put(Thing(n=7, text="<" + "x" * 100_000_000 + ">"), id="1")
             small, large, behind = await asyncio.gather(
@@ -178,7 +179,7 @@ def test_what_does_not_fit_waits_and_what_is_cancelled_meanwhile_never_leaves(va
 
     async def work() -> None:
         with running("valkey") as server:
-            async with connect_async(server.url, operation_seconds=60) as db:
+            async with connect_async(server.url, connect_seconds=CONNECT_SECONDS, operation_seconds=60) as db:
                 things, channel = db.objects(Thing), channel_of(db)
                 await things.put(Thing(), id="1")
                 os.kill(server.process.pid, signal.SIGSTOP)
@@ -270,7 +271,7 @@ def test_reads_survive_a_connection_that_is_killed_again_and_again(url: str, ser
 
 def test_a_cut_in_the_middle_of_a_reply_loses_no_read_and_tells_of_each_write(proxy: Proxy) -> None:
     async def work() -> None:
-        async with connect_async(proxy.url) as db:
+        async with connect_async(proxy.url, connect_seconds=CONNECT_SECONDS) as db:
             things = db.objects(Thing)
             await things.put_many({str(n): Thing(n=n) for n in range(20)})
             for fault in (Fault.CUT_REPLY, Fault.LOSE_REPLY, Fault.LOSE_REQUEST):
@@ -290,7 +291,7 @@ def test_a_cut_in_the_middle_of_a_reply_loses_no_read_and_tells_of_each_write(pr
 
 def test_a_late_reply_ends_the_connection_and_others_are_asked_again(proxy: Proxy) -> None:
     async def work() -> None:
-        async with connect_async(proxy.url, operation_seconds=0.3) as db:
+        async with connect_async(proxy.url, connect_seconds=CONNECT_SECONDS, operation_seconds=0.3) as db:
             things = db.objects(Thing)
             await things.put(Thing(n=7), id="1")
             proxy.arm(Fault.HOLD_REPLY, "HGET")
@@ -312,7 +313,7 @@ def test_a_late_reply_ends_the_connection_and_others_are_asked_again(proxy: Prox
 
 def test_what_had_not_left_is_sent_on_the_next_connection_once(proxy: Proxy) -> None:
     async def work() -> None:
-        async with connect_async(proxy.url) as db:
+        async with connect_async(proxy.url, connect_seconds=CONNECT_SECONDS) as db:
             channel = channel_of(db)
             await db.run(add())
             channel.pause_writing()
@@ -340,7 +341,7 @@ def test_a_reply_that_nobody_waits_for_ends_the_connection(url: str) -> None:
 def test_a_server_that_was_killed_is_unavailable_and_no_task_hangs(kind: str) -> None:
     async def work() -> None:
         with running(kind) as server:
-            async with connect_async(server.url) as db:
+            async with connect_async(server.url, connect_seconds=CONNECT_SECONDS) as db:
                 things = db.objects(Thing)
                 await things.put(Thing(), id="1")
                 os.kill(server.process.pid, signal.SIGSTOP)
@@ -362,7 +363,7 @@ def test_a_server_that_was_killed_is_unavailable_and_no_task_hangs(kind: str) ->
 def test_a_server_that_has_become_a_replica_is_left_for_a_new_connection() -> None:
     async def work() -> None:
         with running("valkey") as server:
-            async with connect_async(server.url) as db:
+            async with connect_async(server.url, connect_seconds=CONNECT_SECONDS) as db:
                 await db.objects(Thing).put(Thing(n=7), id="1")
                 connection = await connection_of(db)
                 with server.client() as client:
@@ -487,7 +488,7 @@ def test_a_user_s_disconnect_neither_hangs_nor_loses_a_read(url: str) -> None:
 
 def test_who_waits_when_a_backend_is_closed_hears_of_it_and_nothing_is_opened_again(proxy: Proxy) -> None:
     async def work() -> None:
-        db = connect_async(proxy.url)
+        db = connect_async(proxy.url, connect_seconds=CONNECT_SECONDS)
         await db.objects(Thing).put(Thing(n=7), id="1")
         proxy.arm(Fault.HOLD_REPLY, "HGET")
         read = asyncio.ensure_future(db.objects(Thing).read("1", T.n))

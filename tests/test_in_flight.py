@@ -21,7 +21,7 @@ from distobjects._flow import Series
 from distobjects._wire import packed
 from tests.fix_faults import Fault, Proxy, faulty
 from tests.fix_servers import Server, free_port
-from tests.fix_stores import FACES, Store, connected
+from tests.fix_stores import CONNECT_SECONDS, FACES, Store, connected
 
 SIZE = 10
 
@@ -64,7 +64,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def cut(request: pytest.FixtureRequest, server: Server) -> Iterator[tuple[Store, Proxy]]:
     """A store of either face behind a proxy that loses what it is told to."""
     with faulty(server) as proxy, connected(server, request.param) as direct:
-        backend: Any = connect(proxy.url) if direct.loop is None else connect_async(proxy.url)
+        backend: Any = (connect if direct.loop is None else connect_async)(proxy.url, connect_seconds=CONNECT_SECONDS)
         yield Store(backend, direct.raw, server, direct.loop), proxy
         closed = backend.close()
         if direct.loop is not None:

@@ -21,7 +21,7 @@ from distobjects._invalidations import Reader, open_listener
 from distobjects._redis import open_async_client, open_client
 from tests.fix_faults import Fault, Proxy, faulty
 from tests.fix_servers import Server, free_port, poll, running
-from tests.fix_stores import FACES
+from tests.fix_stores import CONNECT_SECONDS, FACES
 
 _READ = Ask([Command(args=("PTTL", "Thing:1"), repeatable=True)])
 
@@ -54,15 +54,17 @@ class Opener:
 
     def reader(self, url: str) -> Any:
         if self.face == "sync":
-            return Reader(open_client(url, connect_seconds=1, operation_seconds=5))
-        reader = AsyncReader(open_async_client(url, connect_seconds=1, operation_seconds=5))
+            return Reader(open_client(url, connect_seconds=CONNECT_SECONDS, operation_seconds=5))
+        reader = AsyncReader(open_async_client(url, connect_seconds=CONNECT_SECONDS, operation_seconds=5))
         self.run(reader.begin())
         return reader
 
     def listener(self, url: str, prefix: bytes | None = None, beside: Any = None) -> Any:
         if self.face == "sync":
-            return open_listener(open_client(url, connect_seconds=1, operation_seconds=5), prefix, beside=beside)
-        client = open_async_client(url, connect_seconds=1, operation_seconds=5)
+            return open_listener(
+                open_client(url, connect_seconds=CONNECT_SECONDS, operation_seconds=5), prefix, beside=beside
+            )
+        client = open_async_client(url, connect_seconds=CONNECT_SECONDS, operation_seconds=5)
         return self.run(open_async_listener(client, prefix, beside=beside))
 
     def drained(self, listener: Any) -> Any:

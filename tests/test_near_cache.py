@@ -33,7 +33,7 @@ from distobjects import _near_links as near_links
 from distobjects.fields import TextField
 from tests.fix_faults import faulty
 from tests.fix_servers import Server, poll, running
-from tests.fix_stores import FACES, Store
+from tests.fix_stores import CONNECT_SECONDS, FACES, Store
 
 
 class Student(BaseModel):
@@ -50,13 +50,13 @@ def opened(server: Server, face: str, url: str, near: Near) -> Iterator[Store]:
     server.flush()
     with server.client() as raw:
         if face == "sync":
-            with connect(url, near=near) as db:
+            with connect(url, connect_seconds=CONNECT_SECONDS, near=near) as db:
                 yield Store(db, raw, server, None)
             return
         with asyncio.Runner() as loop:
 
             async def making() -> Any:
-                return connect_async(url, near=near)
+                return connect_async(url, connect_seconds=CONNECT_SECONDS, near=near)
 
             db_async = loop.run(making())
             try:

@@ -57,7 +57,7 @@ from distobjects._wire import divided, joined, packed
 from distobjects.errors import Unsupported
 from tests.fix_faults import Fault, Proxy, faulty
 from tests.fix_servers import KINDS, Server, free_port, poll, running
-from tests.fix_stores import FACES, Store
+from tests.fix_stores import CONNECT_SECONDS, FACES, Store
 
 SECRET = "correct-horse"
 THEIRS = (redis.RedisError, redis.exceptions.RedisClusterException, valkey.ValkeyError, OSError)
@@ -86,7 +86,9 @@ class Face:
         return work() if self.loop is None else self.loop.run(inside())
 
     def connect(self, url: str, **options: Any) -> Store:
-        backend: Any = (connect if self.loop is None else connect_async)(url, **options)
+        backend: Any = (connect if self.loop is None else connect_async)(
+            url, **{"connect_seconds": CONNECT_SECONDS, **options}
+        )
         return self._store(backend, backend.close)
 
     def hand_over(self, make: Callable[[], Any]) -> Store:
