@@ -207,8 +207,9 @@ async def _relay(proxy: Proxy, server: Server, near: asyncio.StreamReader, clien
     finally:
         for each in both:
             each.cancel()
-        # without lingering, a close is a reset
-        client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with suppress(OSError):  # the client may have closed it by now
+            # without lingering, a close is a reset
+            client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         # before anything is awaited: cancelled then, it would leave the server a connection that never ends
         client.close()
         upstream.close()

@@ -36,7 +36,8 @@ def _interrupted(proxy: Proxy) -> Iterator[None]:
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
+    # Python 3.11 may lose it while redis-py sends, inside of `asyncio.wait_for`: then the time for the reply ends
+    with pytest.raises((KeyboardInterrupt, StoreUnavailable)):
         yield
     thread.join()
     proxy.release()
