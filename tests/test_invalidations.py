@@ -27,7 +27,7 @@ _READ = Ask([Command(args=("PTTL", "Thing:1"), repeatable=True)])
 
 
 @contextmanager
-def _interrupted(proxy: Proxy) -> Iterator[None]:
+def _interrupted(proxy: Proxy, face: str) -> Iterator[None]:
     """Interrupt the main thread as soon as the proxy holds a reply."""
 
     def interrupt() -> None:
@@ -36,8 +36,9 @@ def _interrupted(proxy: Proxy) -> Iterator[None]:
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    # Python 3.11 may lose it while redis-py sends, inside of `asyncio.wait_for`: then the time for the reply ends
-    with pytest.raises((KeyboardInterrupt, StoreUnavailable)):
+    # asyncio has lost one in sixty here, on Python 3.11: then the time for the reply ends.
+    lost = () if face == "sync" else (StoreUnavailable,)
+    with pytest.raises((KeyboardInterrupt, *lost)):
         yield
     thread.join()
     proxy.release()
@@ -195,7 +196,7 @@ def test_an_interruption_while_connecting_leaves_no_connection(opener: Opener, s
     with faulty(server) as proxy, server.client() as raw:
         before = {each["id"] for each in raw.client_list()}
         proxy.arm(Fault.HOLD_REPLY, command)
-        with _interrupted(proxy):
+        with _interrupted(proxy, opener.face):
             if command == "CLIENT":
                 opener.reader(proxy.url)
             else:
