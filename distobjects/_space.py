@@ -131,12 +131,16 @@ class Space:
         """Return the id whose key this is; None where it is no key of an object of this space."""
         try:
             text = key if isinstance(key, str) else key.decode()
-            if not text.startswith(self.stem):
+            if not text.startswith(stem := self.stem):
                 return None
-            id = unquote_to_bytes(text[len(self.stem) :]).decode()
+            id = text[len(stem) :]
+            if not is_plain(id):
+                id = unquote_to_bytes(id).decode()
+                if self.key(id) != text:
+                    return None
         except UnicodeError:
             return None
-        return id if id and self.key(id) == text and not self.schema.misspells(id) else None
+        return id if id and not self.schema.misspells(id) else None
 
 
 class Spaces:

@@ -8,11 +8,10 @@ from typing import Any
 
 from . import _bulk, _objects
 from ._changes import Change
-from ._flow import Flow, WrongType, ask, reading
-from ._near_reads import load_dated
+from ._flow import Ask, Flow, Series, WrongType, ask, reading
 from ._space import Space, glob_escaped
-from ._watching import Complete, Difference, Digests, Raws, Sight, Watching
-from .errors import NotFound
+from ._watching import Complete, Dated, Difference, Digests, Raws, Sight, Watching
+from .errors import CorruptData
 
 
 def sight_of(space: Space, *, whole: bool) -> Sight:
@@ -21,7 +20,7 @@ def sight_of(space: Space, *, whole: bool) -> Sight:
         space.stem.encode() if whole else None,
         space.id,
         partial(_bulk.scan, space),
-        partial(load_dated, space),
+        partial(_load, space),
     )
 
 
@@ -41,16 +40,49 @@ def _scan_raw(prefix: str, cursor: int) -> Flow[tuple[int, list[str]]]:
     return int(reply[0]), [_text(key) for key in reply[1]]
 
 
-def _load_raw(key: str) -> Flow[tuple[Raws, float | None]]:
-    raw = key.encode(errors="surrogateescape")
-    try:
-        milliseconds, reply = yield from ask(reading("PTTL", raw), reading("HGETALL", raw), label="watch")
-    except WrongType:
-        milliseconds, reply = -2, []
-    if not reply:
-        raise NotFound(model="hash", id=key)
-    found = {name.decode(errors="backslashreplace"): value for name, value in _objects.pairs(reply).items()}
-    return found, None if milliseconds < 0 else (milliseconds - 1) / 1000
+def _load_raw(keys: Sequence[str]) -> Flow[list[Dated | None]]:
+    lefts, replies = yield from _dated([key.encode(errors="surrogateescape") for key in keys], "HGETALL")
+    found: list[Raws] = []
+    for reply in replies:
+        if isinstance(reply, Exception) and not isinstance(reply, WrongType):
+            raise reply
+        stored = {} if isinstance(reply, WrongType) else _objects.pairs(reply)
+        found.append({name.decode(errors="backslashreplace"): raw for name, raw in stored.items()})
+    return _where_any(found, lefts)
+
+
+def _load(space: Space, ids: Sequence[str]) -> Flow[list[Dated | None]]:
+    """Return what there is of the model's fields. One round trip: `PTTL`, and `HMGET` or `HGETALL`."""
+    names, wide = tuple(space.schema.fields), _objects.is_wide(space)
+    lefts, replies = yield from _dated(space.keys(ids), *(("HGETALL",) if wide else ("HMGET", *names)))
+    for id, reply in zip(ids, replies, strict=True):
+        if isinstance(reply, WrongType):
+            kind = "the key holds no hash"
+            raise CorruptData(model=space.schema.name, id=id, field=None, length=None, kind=kind) from reply
+        if isinstance(reply, Exception):
+            raise reply
+    if wide:
+        raw_names = [name.encode() for name in names]
+        replies = [[*map(_objects.pairs(reply).get, raw_names)] for reply in replies]
+    rows = (zip(names, reply, strict=True) for reply in replies)
+    return _where_any([{name: raw for name, raw in row if raw is not None} for row in rows], lefts)
+
+
+def _dated(keys: Sequence[Any], name: str, *after: str) -> Flow[tuple[list[float | None], list[Any]]]:
+    """Return the seconds that keys have left, None where they stay, and what a command replies to each."""
+    # Asked for first: an object that lives longer by the time it is read expires no sooner than this says.
+    dates, reads = Series(("PTTL",), keys, repeatable=True), Series((name,), keys, after, repeatable=True)
+    replies = yield Ask([*dates, *reads], "watch")
+    lefts = replies[: len(keys)]
+    for left in lefts:
+        if isinstance(left, Exception):
+            raise left
+    # Whole milliseconds of the server's clock: it may be almost one less.
+    return [None if left < 0 else (left - 1) / 1000 for left in lefts], replies[len(keys) :]
+
+
+def _where_any(found: Sequence[Raws], lefts: Sequence[float | None]) -> list[Dated | None]:
+    return [(raws, left) if raws else None for raws, left in zip(found, lefts, strict=True)]
 
 
 class View:
@@ -82,4 +114,7 @@ class View:
 
     def _snapshot(self, id: str, raws: Raws | None) -> Any:
         schema = self._space.schema
-        return None if raws is None else schema.snapshot(schema.decode_all(id, raws))
+        if raws is None:
+            return None
+        values = schema.load(id, [*map(raws.get, schema.fields)])
+        return schema.snapshot(schema.decode_all(id, raws) if values is None else values)

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from ._flow import Flow, settled
-from .errors import NotFound
+from ._flow import Flow
+from .errors import DistObjectsError
 
 # Objects that are read in one round trip: what waits behind them waits for a few milliseconds.
 CHUNK = 100
@@ -35,6 +35,8 @@ IDLE_SECONDS, SILENT_SECONDS, RETRY_SECONDS = 1.0, 2.0, 0.25
 _LATE_SECONDS = 0.002
 
 Raws = Mapping[str, bytes]
+# An object's bytes, and the seconds that it has left, where it does not stay.
+Dated = tuple[Raws, float | None]
 
 
 class Difference(NamedTuple):
@@ -61,13 +63,13 @@ class Sight(NamedTuple):
         prefix: what all keys begin with; None where it is single objects that are watched.
         id: returns the id of a key; None for a key of something else.
         scan: returns the next cursor, and a page of ids.
-        load: returns the bytes of an object, and the seconds that it has left.
+        load: returns the bytes of each object, and the seconds that it has left; None for one that is not there.
     """
 
     prefix: bytes | None
     id: Callable[[bytes], str | None]
     scan: Callable[[int], Flow[tuple[int, list[str]]]]
-    load: Callable[[str], Flow[tuple[Raws, float | None]]]
+    load: Callable[[Sequence[str]], Flow[Sequence[Dated | None]]]
 
 
 class Seen(Protocol):
@@ -112,9 +114,6 @@ class Complete:
         return Difference(id, frozenset(fields), before, raws, moved) if fields or moved else None
 
 
-_ABSENT = -1  # what no hash is
-
-
 class Digests:
     """Keeps 8 bytes for each field of a known set of fields: Python's own hash, whose key is of this process.
 
@@ -124,7 +123,7 @@ class Digests:
     def __init__(self, names: Iterable[str]) -> None:
         self._names = tuple(names)
         self._digests: dict[str, bytes] = {}
-        self._none = array("q", [_ABSENT] * len(self._names)).tobytes()
+        self._none = self._digest({})
 
     def __contains__(self, id: object) -> bool:
         return id in self._digests
@@ -143,13 +142,15 @@ class Digests:
             del self._digests[id]
             after = self._none
         else:
-            hashes = [_ABSENT if (raw := raws.get(name)) is None else hash(raw) for name in self._names]
-            after = self._digests[id] = array("q", hashes).tobytes()
+            after = self._digests[id] = self._digest(raws)
         if before == after:
             return None
         old, new = array("q", before or self._none), array("q", after)
         fields = (name for name, one, other in zip(self._names, old, new, strict=True) if one != other)
         return Difference(id, frozenset(fields), None, raws, moved=before is None or raws is None)
+
+    def _digest(self, raws: Raws) -> bytes:
+        return array("q", map(hash, map(raws.get, self._names))).tobytes()
 
 
 class Watching:
@@ -214,13 +215,15 @@ class Watching:
         if self._cursor is not None and len(self._dirty) < CHUNK:
             yield from self._survey(self._cursor)
         ids = list(islice(self._dirty, CHUNK))
+        if not ids:
+            return []
         self._asked = {id: self._dirty.pop(id) for id in ids}
-        results = yield from settled(*(self.sight.load(id) for id in ids))
+        try:
+            results = yield from self.sight.load(ids)
+        except DistObjectsError:
+            self._dirty = self._asked | self._dirty
+            raise
         asked, self._asked = self._asked, {}
-        for result in results:
-            if isinstance(result, Exception) and not isinstance(result, NotFound):
-                self._dirty = asked | self._dirty
-                raise result
         found = [self._saw(id, tell, result, now) for (id, tell), result in zip(asked.items(), results, strict=True)]
         return [difference for difference in found if difference is not None]
 
@@ -233,8 +236,8 @@ class Watching:
         self._cursor = cursor or None
         self._surveyed = self._surveyed or not cursor
 
-    def _saw(self, id: str, tell: bool, result: Any, now: float) -> Difference | None:
-        raws, seconds = (None, None) if isinstance(result, NotFound) else result
+    def _saw(self, id: str, tell: bool, dated: Dated | None, now: float) -> Difference | None:
+        raws, seconds = dated or (None, None)
         self._expires(id, None if seconds is None else now + seconds + _LATE_SECONDS)
         known = id in self.seen
         difference = self.seen.exchange(id, raws)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -17,8 +17,8 @@ from distobjects._resp import ProtocolError, ResponseError
 from distobjects._schema import compile_schema
 from distobjects._space import Space
 from distobjects._watches import View
-from distobjects._watching import CHUNK, Complete, Difference, Digests, Raws, Seen, Sight, Watching
-from distobjects.errors import CorruptData, NotFound
+from distobjects._watching import CHUNK, Complete, Dated, Difference, Digests, Raws, Seen, Sight, Watching
+from distobjects.errors import CorruptData
 
 FIELDS = ("a", "b")
 
@@ -62,7 +62,7 @@ class World:
             return [begin + 2 if begin + 2 < len(ids) else 0, ids[begin : begin + 2]]
         raws = self.objects.get(args[1])
         left = self.until[args[1]] - self.now if args[1] in self.until else None
-        return NotFound(model="M", id=args[1]) if raws is None else (raws, left)
+        return None if raws is None else (raws, left)
 
     def look(self, watching: Watching) -> list[Difference]:
         flow = watching.look(self.now)
@@ -88,10 +88,8 @@ def _scan(cursor: int) -> Flow[tuple[int, list[str]]]:
     return reply[0], reply[1]
 
 
-def _load(id: str) -> Flow[tuple[Raws, float | None]]:
-    [reply] = yield from ask(reading("HGETALL", id))
-    result: tuple[Raws, float | None] = reply
-    return result
+def _load(ids: Sequence[str]) -> Flow[list[Dated | None]]:
+    return (yield from ask(*(reading("HGETALL", id) for id in ids)))
 
 
 def begun(world: World, seen: Seen, ids: list[str] | None = None, *, initial: bool = False) -> Watching:
@@ -123,7 +121,7 @@ def test_what_is_heard_after_it_was_asked_for_is_read_again() -> None:
     world.write("1", {"a": b"1"})  # the race: too late for the reply that is on its way
     watching.changed(world.untold)
     world.untold.clear()
-    assert advance(flow, [NotFound(model="M", id="1")]) == Done([])
+    assert advance(flow, [None]) == Done([])
     assert [each.after for each in world.settle(watching)] == [{"a": b"1"}]
 
 
