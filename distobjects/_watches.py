@@ -8,7 +8,7 @@ from typing import Any
 
 from . import _bulk, _objects
 from ._changes import Change
-from ._flow import Ask, Flow, Series, WrongType, ask, reading
+from ._flow import Ask, Flow, WrongType, ask, reading
 from ._space import Space, glob_escaped
 from ._watching import Complete, Dated, Difference, Digests, Raws, Sight, Watching
 from .errors import CorruptData
@@ -71,8 +71,9 @@ def _load(space: Space, ids: Sequence[str]) -> Flow[list[Dated | None]]:
 def _dated(keys: Sequence[Any], name: str, *after: str) -> Flow[tuple[list[float | None], list[Any]]]:
     """Return the seconds that keys have left, None where they stay, and what a command replies to each."""
     # Asked for first: an object that lives longer by the time it is read expires no sooner than this says.
-    dates, reads = Series(("PTTL",), keys, repeatable=True), Series((name,), keys, after, repeatable=True)
-    replies = yield Ask([*dates, *reads], "watch")
+    commands = [reading("PTTL", key) for key in keys]
+    commands += [reading(name, key, *after) for key in keys]
+    replies = yield Ask(commands, "watch")
     lefts = replies[: len(keys)]
     for left in lefts:
         if isinstance(left, Exception):

@@ -20,6 +20,8 @@ from distobjects import AsyncRedisBackend, Near, RedisBackend, Unsupported
 from tests.fix_servers import Server, Watched, free_port, poll, running
 from tests.fix_stores import FACES, Store
 from tests.test_near_cache import Student, age, link_of, opened, trips_of_a_read, warm
+from tests.test_watch import cut, watching
+from tests.test_watch import opened as watched
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,20 @@ def test_over_tls(tls: tuple[Server, str], face: str, protocol: int) -> None:
     server, url = tls
     with opened(server, face, f"{url}&protocol={protocol}&socket_connect_timeout=10", Near()) as store:
         _is_kept_and_heard_of(store)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_watching_over_tls(tls: tuple[Server, str], face: str) -> None:
+    server, url = tls
+    with watched(server, face, f"{url}&socket_connect_timeout=10") as store, watching(store, "1", initial=True) as one:
+        assert one.next().after is None
+        with watching(store, initial=True) as all_:
+            for value in range(3):
+                store.raw.hset("Student:1", "age", value)
+                assert (one.next().after.age, all_.next().after.age) == (value, value)
+            cut(store)  # over TLS too, it goes on over another one
+            store.raw.delete("Student:1")
+            assert one.next().after is all_.next().after is None
 
 
 @pytest.mark.parametrize("face", FACES)
