@@ -16,6 +16,7 @@ from ._changes import Change
 from ._flow import Flow
 from ._generated import Generated, live_class, make_live
 from ._handles import FieldHandle
+from ._shortcut import Shortcut, Whole
 from ._space import Id, Space
 
 M = TypeVar("M", bound=BaseModel)
@@ -39,7 +40,10 @@ class Objects(Generic[M]):
         self._backend = backend
         self._space = space
         self._near = backend._nearby(space) if near else None
-        self._live: type[Generated] = live_class(Binding(backend, space), self._near)
+        self._binding = Binding(backend, space)
+        self._live: type[Generated] = live_class(self._binding, self._near)
+        self._whole = Whole(backend, space)
+        self._reads: dict[tuple[Any, ...], Shortcut] = {}  # by the references of one whole field
 
     # ---- one object
 
@@ -67,7 +71,7 @@ class Objects(Generic[M]):
             ValueError: `id` is another than the value's own.
         """
         chosen, whole = _arguments.identified(self._space, value, id)
-        self._backend.run(_objects.create(self._space, chosen, whole))
+        self._whole.create(chosen, whole)
         return self[chosen]
 
     def put(self, value: M, *, id: Id | None = None) -> M:
@@ -76,13 +80,13 @@ class Objects(Generic[M]):
         One round trip: a script (`DEL`, `HSET`). No reader sees a mixture of old and new.
         """
         chosen, whole = _arguments.identified(self._space, value, id)
-        self._backend.run(_objects.put(self._space, chosen, whole))
+        self._whole.put(chosen, whole)
         return self[chosen]
 
     def get_or_create(self, value: M, *, id: Id | None = None) -> M:
         """Return the live object of this id; store `value` first where there is none. One round trip: a script."""
         chosen, whole = _arguments.identified(self._space, value, id)
-        self._backend.run(_objects.get_or_create(self._space, chosen, whole))
+        self._whole.get_or_create(chosen, whole)
         return self[chosen]
 
     @overload
@@ -97,8 +101,8 @@ class Objects(Generic[M]):
             CorruptData: what is stored is not what the model says.
         """
         if default is _arguments.MISSING:
-            return self._backend.run(_objects.get(self._space, self.id_of(id)))
-        return self._backend.run(_objects.get_or(self._space, self.id_of(id), default))
+            return self._whole.get(self.id_of(id))
+        return self._whole.get_or(self.id_of(id), default)
 
     @overload
     def read(self, id: Id | M, field: A, /, *, fresh: bool = ...) -> A: ...
@@ -137,7 +141,21 @@ class Objects(Generic[M]):
             if (entry := self._near.entry(chosen)) is not None:
                 values = {name: self._near.value(entry, name) for name in _arguments.stored_names(paths)}
                 return _arguments.selected(self._space, chosen, values, paths)
+        try:
+            shortcut = self._reads.get(fields) or self._shortcut(fields)
+        except TypeError:  # what is no reference, and what cannot be hashed, is refused below
+            shortcut = None
+        if shortcut is not None:
+            return shortcut.read(self.id_of(id))[1]
         return self._backend.run(_arguments.reading(self._space, self.id_of(id), fields))
+
+    def _shortcut(self, fields: tuple[Any, ...]) -> Shortcut | None:
+        """Return the short way to one whole field; None to anything else."""
+        prepared = _arguments.prepared_read(self._space, fields)
+        if prepared is None:
+            return None
+        shortcut = self._reads[fields] = Shortcut(self._binding, prepared.name)
+        return shortcut
 
     def field(self, id: Id | M, field: V) -> FieldHandle[V]:
         """Return a handle on one field, by its reference. No I/O."""

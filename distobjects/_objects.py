@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from . import _scripts
 from ._flow import Ask, Command, Flow, Series, WrongType, ask, reading
+from ._rows import Row
 from ._scripts import Script
 from ._space import Space
 from .errors import AlreadyExists, CorruptData, NotFound
@@ -199,11 +200,10 @@ def exists(space: Space, id: str) -> Flow[bool]:
 # ---- writing whole objects
 
 
-def _store(space: Space, id: str, value: BaseModel, script: Script) -> Flow[Any]:
-    """Run a script on a whole value, checked anew: an instance may have been changed since it was made."""
-    schema = space.schema
-    names, row = tuple(schema.fields), schema.encode_instance(value)
-    if not schema.rows.may_lack:
+def store(space: Space, id: str, row: Row, script: Script) -> Flow[Any]:
+    """Run a script on a whole object's bytes."""
+    names = tuple(space.schema.fields)
+    if not space.schema.rows.may_lack:
         return script.fill(space.key(id), names, cast(Sequence[bytes], row))
     there = [(name, raw) for name, raw in zip(names, row, strict=True) if raw is not None]
     return script(space.key(id), *(part for pair in there for part in pair))
@@ -212,21 +212,23 @@ def _store(space: Space, id: str, value: BaseModel, script: Script) -> Flow[Any]
 def create(space: Space, id: str, value: BaseModel) -> Flow[None]:
     """Store a new object with all its fields. One round trip: a script (`EXISTS`, `HSET`).
 
+    The value is checked anew, here and below: an instance may have been changed since it was made.
+
     Raises:
         AlreadyExists: something is stored under this id; it is left as it is.
     """
-    if not (yield from _store(space, id, value, _scripts.insert)):
+    if not (yield from store(space, id, space.schema.encode_instance(value), _scripts.insert)):
         raise AlreadyExists(model=space.schema.name, ids=[id])
 
 
 def put(space: Space, id: str, value: BaseModel) -> Flow[None]:
     """Create the object or replace it whole; its TTL goes. One round trip: a script (`DEL`, `HSET`)."""
-    yield from _store(space, id, value, _scripts.replace)
+    yield from store(space, id, space.schema.encode_instance(value), _scripts.replace)
 
 
 def get_or_create(space: Space, id: str, value: BaseModel) -> Flow[bool]:
     """Store a new object unless there is one; say whether it was stored. One round trip."""
-    return bool((yield from _store(space, id, value, _scripts.insert)))
+    return bool((yield from store(space, id, space.schema.encode_instance(value), _scripts.insert)))
 
 
 def delete(space: Space, id: str) -> Flow[bool]:

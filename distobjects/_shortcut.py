@@ -1,4 +1,4 @@
-"""The short way to one field: one command that has been packed before, and no flow where the reply is a plain one.
+"""The short ways: one command that is prepared, and no flow where the reply is a plain one.
 
 1. The command is the one that the flow would ask first: it is packed from the flow itself.
 2. What is no plain reply (an absent field, an error, none at all) is given to that flow, which goes on from there:
@@ -9,15 +9,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
-from . import _objects, _writes
-from ._binding import Binding
-from ._flow import Argument, Ask, Flow, advance
-from ._wire import stencil
+from pydantic import BaseModel
 
-# Stand for an id and for bytes while a command is being packed.
-_ID, _RAW = "id", b":raw"
+from . import _objects, _scripts, _writes
+from ._binding import Backend, Binding
+from ._flow import Flow
+from ._prepared import ID, RAW, Prepared, prepared
+from ._space import Space
+from .errors import NotFound
+
+T = TypeVar("T")
 
 
 class Shortcut:
@@ -29,12 +33,11 @@ class Shortcut:
         self.name = name
         self._runner = binding.backend._short
         self._decode, self._dump = field.codec.decode, field.codec.dump
-        self._key, self._stem = space.key, space.stem
         self._none_is_absent = field.none_is_absent
         self._writable = field.plain and field.codec.assignable and not space.schema.cross_field
-        self._reading = _packed(self._fetch(_ID), space.key(_ID))
+        self._reading = prepared(space, name)
         # By whether the server has HSETEX.
-        self._writing = [_packed(self._store(_ID, _RAW, native), space.key(_ID), _RAW) for native in (False, True)]
+        self._writing = [Prepared(space, self._store(ID, RAW, native)) for native in (False, True)]
 
     def _fetch(self, id: str) -> Flow[tuple[bytes | None, Any]]:
         _, space, creating = self.binding
@@ -49,8 +52,7 @@ class Shortcut:
         runner = self._runner
         if runner is None:
             return self.binding.backend.run(self._fetch(id))
-        key = (self._stem + id if id.isalnum() else self._key(id)).encode()
-        reply = runner.send(self._reading % (len(key), key), False)
+        reply = runner.send(self._reading.command(id), False)
         if type(reply) is bytes:
             try:
                 return reply, self._decode(reply)
@@ -63,9 +65,8 @@ class Shortcut:
         backend, space, creating = self.binding
         runner = self._runner
         if runner is not None and (raw := self._encoded(value)) is not None:
-            key = (self._stem + id if id.isalnum() else self._key(id)).encode()
             native = space.dialect.hsetex
-            reply = runner.send(self._writing[native] % (len(key), key, len(raw), raw), True)
+            reply = runner.send(self._writing[native].command_with(id, (raw,)), True)
             if reply != 1 and not (creating and type(reply) is int):
                 runner.finish(self._store(id, raw, native), reply)
         else:
@@ -81,9 +82,64 @@ class Shortcut:
             return None
 
 
-def _packed(flow: Flow[Any], *gaps: Argument) -> bytes:
-    """Return the stencil of the one command that a flow asks first."""
-    step = advance(flow)
-    assert isinstance(step, Ask)
-    [command] = step.commands
-    return stencil(command, *gaps)
+class Whole:
+    """Reads and writes whole objects of one space."""
+
+    def __init__(self, backend: Backend, space: Space) -> None:
+        self._backend = backend
+        self._space = space
+        self._rows = space.schema.rows
+        self._runner = None if self._rows.may_lack else backend._short
+        self._wide = _objects.is_wide(space)
+        self._getting = Prepared(space, _objects.get(space, ID))
+        raws = [RAW] * len(space.schema.fields)
+        self._inserting, self._replacing = (
+            Prepared(space, _objects.store(space, ID, raws, script)) for script in (_scripts.insert, _scripts.replace)
+        )
+
+    def get(self, id: str) -> BaseModel:
+        """Return a snapshot of the object."""
+        runner = self._runner
+        if runner is None or self._wide:
+            return self._backend.run(_objects.get(self._space, id))
+        reply = runner.send(self._getting.command(id), False)
+        if type(reply) is list and (values := self._rows.load(id, reply)) is not None:
+            return self._rows.snapshot(values)
+        return runner.finish(_objects.get(self._space, id), reply)
+
+    def get_or(self, id: str, default: T) -> BaseModel | T:
+        """Return a snapshot of the object, or `default` where there is none."""
+        try:
+            return self.get(id)
+        except NotFound:
+            return default
+
+    def create(self, id: str, value: BaseModel) -> None:
+        """Store a new object; refuse to where something is stored under this id."""
+        self._store(id, value, self._inserting, _objects.create)
+
+    def put(self, id: str, value: BaseModel) -> None:
+        """Store an object in place of whatever is there."""
+        self._store(id, value, self._replacing, _objects.put)
+
+    def get_or_create(self, id: str, value: BaseModel) -> None:
+        """Store a new object unless there is one."""
+        self._store(id, value, self._inserting, _objects.get_or_create, unless_there=True)
+
+    def _store(
+        self,
+        id: str,
+        value: BaseModel,
+        storing: Prepared,
+        flow: Callable[[Space, str, BaseModel], Flow[object]],
+        *,
+        unless_there: bool = False,
+    ) -> None:
+        runner = self._runner
+        row = None if runner is None else self._rows.dump(value)
+        if runner is None or row is None:
+            self._backend.run(flow(self._space, id, value))
+            return
+        reply = runner.send(storing.command_with(id, cast(Sequence[bytes], row)), True)
+        if reply != 1 and not (unless_there and reply == 0):
+            runner.finish(flow(self._space, id, value), reply)

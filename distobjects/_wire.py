@@ -24,13 +24,27 @@ def packed(commands: Sequence[Command]) -> bytes:
     return b"".join(parts)
 
 
-def stencil(command: Command, *open: Argument) -> bytes:
-    """Return a packed command as a pattern for `%`: each argument in `open` is left out, for its length and bytes."""
-    parts = [b"*%d\r\n" % len(command.args)]
-    for argument in command.args:
-        raw = _raw(argument).replace(b"%", b"%%")
-        parts.append(b"$%d\r\n%b\r\n" if argument in open else b"$%d\r\n" % len(_raw(argument)) + raw + b"\r\n")
+def stencil(arguments: Sequence[Argument | None]) -> bytes:
+    """Return a packed command as a pattern for `filled`, which has a gap for each None among the arguments."""
+    parts = [b"*%d\r\n" % len(arguments)]
+    for argument in arguments:
+        raw = b"" if argument is None else _raw(argument)
+        parts.append(_GAP if argument is None else (_GAP % (len(raw), raw)).replace(b"%", b"%%"))
     return b"".join(parts)
+
+
+# Where a stencil takes an argument: its length, and itself.
+_GAP = b"$%d\r\n%b\r\n"
+
+
+def filled(pattern: bytes, arguments: Sequence[bytes]) -> bytes:
+    """Return the bytes of the command that has these arguments in the gaps of a stencil.
+
+    A tenth of the cost of `packed`: 1 us for a script that writes ten fields.
+    """
+    parts: list[Any] = [*arguments, *arguments]
+    parts[::2], parts[1::2] = map(len, arguments), arguments
+    return pattern % tuple(parts)
 
 
 def plain(command: Command) -> tuple[Argument, ...]:
@@ -111,35 +125,17 @@ def refuse_slots(client: Any, keys: Sequence[str]) -> None:
         )
 
 
-# Where a template takes a value: its length, and itself.
-_HOLE = b"$%d\r\n%b\r\n"
-
-
 def _packed_series(series: Series) -> bytes:
-    """Return the same bytes, out of one template that holds whatever is the same in all of the commands.
-
-    A tenth of the cost: 0.2 us for an HMGET of ten fields, 1 us for a script that writes them.
-    """
-    template = _template(series.before, series.after, holes=series.rows is not None)
+    """Return the same bytes as of each command for itself, out of one stencil."""
+    pattern = _stencil(series.before, series.after, filled=series.rows is not None)
     keys = [key.encode() for key in series.keys]
-    if len(keys) == 1:  # the hot path of one whole object
-        row = (*keys, *series.rows[0]) if series.rows is not None else keys
-        parts: list[Any] = [*map(len, row), *row]
-        parts[::2], parts[1::2] = parts[: len(row)], row
-        return template % tuple(parts)
+    if len(keys) == 1:  # one whole object
+        return filled(pattern, keys if series.rows is None else (*keys, *series.rows[0]))
     columns: list[Sequence[bytes]] = [keys, *zip(*series.rows or (), strict=True)]
     values = zip(*(each for column in columns for each in (map(len, column), column)), strict=True)
-    return b"".join(map(template.__mod__, values))
+    return b"".join(map(pattern.__mod__, values))
 
 
 @functools.lru_cache(maxsize=256)
-def _template(before: tuple[Argument, ...], after: tuple[Argument, ...], *, holes: bool) -> bytes:
-    hole = _HOLE if holes else b""
-    size = len(before) + 1 + len(after) * (2 if hole else 1)
-    start = b"*%d\r\n%b" % (size, _fixed(before)) + _HOLE
-    return start + b"".join(_fixed((each,)) + hole for each in after)
-
-
-def _fixed(arguments: Sequence[Argument]) -> bytes:
-    """Return arguments as a part of a template."""
-    return b"".join(_HOLE % (len(raw), raw) for raw in map(_raw, arguments)).replace(b"%", b"%%")
+def _stencil(before: tuple[Argument, ...], after: tuple[Argument, ...], *, filled: bool) -> bytes:
+    return stencil((*before, None, *(part for each in after for part in ((each, None) if filled else (each,)))))

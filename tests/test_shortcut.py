@@ -27,7 +27,7 @@ from distobjects import (
 from distobjects._binding import Binding
 from distobjects._flow import Ask, Flow, advance
 from distobjects._shortcut import Shortcut
-from distobjects._wire import packed, stencil
+from distobjects._wire import filled, packed, stencil
 from distobjects.fields import IntegerField, TextField
 
 from .fix_faults import Fault, Proxy, faulty
@@ -306,10 +306,10 @@ def test_a_running_event_loop_is_warned_of(db: RedisBackend) -> None:
 def test_a_command_is_that_of_the_flow(db: RedisBackend) -> None:
     for name in Thing.model_fields:
         shortcut, (_, space, creating) = both(db, Thing, name)
-        assert shortcut._reading % (7, b"Thing:1") == _first(_objects.fetch(space, "1", name))
+        assert shortcut._reading.command("1") == _first(_objects.fetch(space, "1", name))
         for native in (False, True):
             flow = _writes.write_raw(space, "1", name, b"r", creating=creating, native=native)
-            assert shortcut._writing[native] % (7, b"Thing:1", 1, b"r") == _first(flow)
+            assert shortcut._writing[native].command_with("1", (b"r",)) == _first(flow)
 
 
 def _first(flow: Flow[Any]) -> bytes:
@@ -322,6 +322,6 @@ def test_a_percent_sign_in_a_command_is_no_gap(db: RedisBackend) -> None:
     step = advance(_objects.fetch(db.objects(Thing)._space, "%d", "100 %b %"))
     assert isinstance(step, Ask)
     [command] = step.commands
-    key = str(command.args[1])
-    assert stencil(command, key) % (len(key), key.encode()) == packed([command])
-    assert stencil(command) % () == packed([command])
+    name, key, field = command.args
+    assert filled(stencil((name, None, field)), (str(key).encode(),)) == packed([command])
+    assert filled(stencil(command.args), ()) == packed([command])
