@@ -103,7 +103,8 @@ class Whole:
         if runner is None or self._wide:
             return self._backend.run(_objects.get(self._space, id))
         reply = runner.send(self._getting.command(id), False)
-        if type(reply) is list and (values := self._rows.load(id, reply)) is not None:
+        values = self._rows.load(id, reply) if type(reply) is list else None  # pyright: ignore[reportUnknownArgumentType]
+        if values is not None:
             return self._rows.snapshot(values)
         return runner.finish(_objects.get(self._space, id), reply)
 
@@ -115,7 +116,7 @@ class Whole:
             return default
 
     def create(self, id: str, value: BaseModel) -> None:
-        """Store a new object; refuse to where something is stored under this id."""
+        """Store a new object; refuse to, where something is stored under this id."""
         self._store(id, value, self._inserting, _objects.create)
 
     def put(self, id: str, value: BaseModel) -> None:
