@@ -43,7 +43,7 @@ class Objects(Generic[M]):
         self._binding = Binding(backend, space)
         self._live: type[Generated] = live_class(self._binding, self._near)
         self._whole = Whole(backend, space)
-        self._reads: dict[tuple[Any, ...], Shortcut] = {}  # by the references of one whole field
+        self._reads: dict[tuple[Any, ...], Shortcut] = {}  # by the reference, alone in its tuple
 
     # ---- one object
 
@@ -142,15 +142,15 @@ class Objects(Generic[M]):
                 values = {name: self._near.value(entry, name) for name in _arguments.stored_names(paths)}
                 return _arguments.selected(self._space, chosen, values, paths)
         try:
-            shortcut = self._reads.get(fields) or self._shortcut(fields)
+            shortcut = self._reads.get(fields) or self._prepare(fields)
         except TypeError:  # what is no reference, and what cannot be hashed, is refused below
             shortcut = None
         if shortcut is not None:
             return shortcut.read(self.id_of(id))[1]
         return self._backend.run(_arguments.reading(self._space, self.id_of(id), fields))
 
-    def _shortcut(self, fields: tuple[Any, ...]) -> Shortcut | None:
-        """Return the short way to one whole field; None to anything else."""
+    def _prepare(self, fields: tuple[Any, ...]) -> Shortcut | None:
+        """Prepare the read of one whole field; None of anything else."""
         prepared = _arguments.prepared_read(self._space, fields)
         if prepared is None:
             return None

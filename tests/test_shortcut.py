@@ -1,4 +1,4 @@
-"""The short way to one field asks, answers and fails as its flow does; only the time differs."""
+"""The short way to one field, or to a whole object, asks, answers and fails as its flow does; only the time differs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pytest
 from pydantic import AfterValidator, Base64Bytes, BaseModel, Field, Json, SecretStr, ValidationError, model_validator
 
 from distobjects import (
+    AlreadyExists,
     CorruptData,
     DistObjectsError,
     DObject,
+    F,
     FieldUnset,
     NotFound,
     OutcomeUnknown,
@@ -26,7 +28,7 @@ from distobjects import (
 )
 from distobjects._binding import Binding
 from distobjects._flow import Ask, Flow, advance
-from distobjects._shortcut import Shortcut
+from distobjects._shortcut import Shortcut, Whole
 from distobjects._wire import filled, packed, stencil
 from distobjects.fields import IntegerField, TextField
 
@@ -249,7 +251,168 @@ def test_classes_that_share_a_field_have_ways_of_their_own(server: Server, url: 
         assert [Parent("1").text, Child("1").text, db.client.hgetall("Parent:1")] == [None, "child", {}]
 
 
+# ---- whole objects
+
+
+def whole(db: RedisBackend, model: type[BaseModel]) -> Whole:
+    return Whole(db, db.objects(model)._space)
+
+
+class Sparse(BaseModel):
+    n: int
+    text: str = "t"
+
+
+class Many(BaseModel):
+    a: int = 0
+    b: int = 0
+    c: int = 0
+    d: int = 0
+    e: int = 0
+    f: int = 0
+    g: int = 0
+    h: int = 0
+    i: int = 0
+    j: int = 0
+    k: int = 7
+
+
+STORED: list[dict[str, bytes]] = [
+    {},
+    {"n": b"3", "text": b"t"},
+    {"n": b"3"},
+    {"text": b"t"},
+    {"n": b"x", "text": b"t"},
+    {"other": b"1"},
+]
+
+
+@pytest.mark.parametrize("id", ["1", "ä", "%{x}\n", "0192-a"])
+@pytest.mark.parametrize("stored", STORED, ids=repr)
+def test_both_ways_read_the_same_object(db: RedisBackend, stored: dict[str, bytes], id: str) -> None:
+    for model in (Sparse, Many, Range, Loud):
+        space = db.objects(model)._space
+        if stored:
+            db.client.hset(space.key(id), mapping=stored)
+        before = db._runner.trips
+        short = outcome(lambda s=space, m=model: whole(db, m).get(id))
+        between = db._runner.trips
+        long = outcome(lambda s=space: db.run(_objects.get(s, id)))
+        assert short == long
+        assert between - before == db._runner.trips - between
+
+
+@pytest.mark.parametrize("way", ["create", "put", "get_or_create"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        Thing(text="wörd %d %b\r\n"),
+        Thing.model_construct(n=-1, text="t"),
+        Thing.model_construct(n=1),
+        Range.model_construct(lo=10, hi=9),
+        Loud(text="a"),
+        Many(k=8),
+        Home(code=b"aGk="),
+    ],
+    ids=repr,
+)
+def test_both_ways_store_the_same_object(db: RedisBackend, way: str, value: BaseModel) -> None:
+    space = db.objects(type(value))._space
+    outcomes: list[Any] = []
+    for run in (
+        getattr(whole(db, type(value)), way),
+        lambda id, value: db.run(getattr(_objects, way)(space, id, value)),
+    ):
+        for _ in range(2):  # where nothing is, and where something is
+            ended = outcome(lambda run=run: run("1", value))
+            outcomes.append((ended if isinstance(ended, tuple) else None, db.client.hgetall(space.key("1"))))
+        db.client.delete(space.key("1"))
+    assert outcomes[:2] == outcomes[2:]
+
+
+def test_a_whole_object_is_one_command(db: RedisBackend, server: Server) -> None:
+    things = db.objects(Thing)
+    for way in (things.put, things.create):  # the server learns the scripts
+        way(Thing(text="t"))
+    with recorder(server) as seen:
+        things.create(Thing(text="t"), id="1")
+        things.get_or_create(Thing(text="u"), id="1")
+        assert things.get("1") == things.get("1", None) == Thing(text="t")
+        things.put(Thing(text="v"), id="1")
+        assert things.read("1", F(Thing).text) == things.field("1", F(Thing).text).get() == "v"
+    assert seen.commands == ["EVALSHA"] * 2 + ["HMGET"] * 2 + ["EVALSHA"] + ["HGET"] * 2
+
+
+def test_what_is_there_is_left_as_it_is(db: RedisBackend) -> None:
+    things = db.objects(Thing)
+    db.client.set("Thing:1", "no hash")
+    with pytest.raises(AlreadyExists):
+        things.create(Thing(text="t"), id="1")
+    things.get_or_create(Thing(text="t"), id="1")
+    assert db.client.get("Thing:1") == b"no hash"
+    for read in (lambda: things.get("1"), lambda: things.get("1", None)):
+        with pytest.raises(CorruptData, match="holds no hash"):
+            read()
+    things.put(Thing(text="t"), id="1")
+    assert things.get("1") == Thing(text="t")
+    assert things.get("2", None) is None
+    with pytest.raises(NotFound):
+        things.get("2")
+
+
+def test_a_whole_object_s_script_that_the_server_has_forgotten_is_sent_again(db: RedisBackend) -> None:
+    things = db.objects(Thing)
+    for n, way in enumerate((things.create, things.put, things.get_or_create)):
+        db.client.script_flush()
+        way(Thing(text="t", n=n), id=str(n))
+        assert things.get(str(n)).n == n
+
+
+def test_an_instance_that_has_been_changed_is_checked_again(db: RedisBackend) -> None:
+    things, thing = db.objects(Thing), Thing(text="t")
+    thing.n = -1
+    before = db._runner.trips
+    for way in (things.create, things.put, things.get_or_create):
+        with pytest.raises(ValidationError):
+            way(thing, id="1")
+    assert db._runner.trips == before
+
+
+def test_a_whole_object_s_command_is_that_of_the_flow(db: RedisBackend) -> None:
+    things, value = whole(db, Thing), Thing(text="100 %b %")
+    space = db.objects(Thing)._space
+    row = cast(list[bytes], space.schema.encode_instance(value))
+    for id in ("1", "ä", "%d"):
+        assert things._getting.command(id) == _first(_objects.get(space, id))
+        assert things._inserting.command_with(id, row) == _first(_objects.create(space, id, value))
+        assert things._replacing.command_with(id, row) == _first(_objects.put(space, id, value))
+
+
 # ---- failures
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.CUT_REPLY, Fault.LOSE_REQUEST])
+def test_a_whole_object_that_is_lost_on_its_way_is_sent_once(proxy: Proxy, fault: Fault) -> None:
+    with connect(proxy.url) as db:
+        things = db.objects(Thing)
+        for way in (things.put, things.create):
+            way(Thing(text="t"))
+        for n, way in enumerate((things.create, things.put, things.get_or_create), 1):
+            proxy.arm(fault, "EVALSHA")
+            with pytest.raises(OutcomeUnknown):
+                way(Thing(text="t"), id=str(n))
+            assert things.exists(str(n)) == (fault is not Fault.LOSE_REQUEST)
+            assert len(proxy.fired) == n
+
+
+def test_a_snapshot_that_is_lost_is_asked_for_again(proxy: Proxy) -> None:
+    with connect(proxy.url) as db:
+        things = db.objects(Thing)
+        things.put(Thing(n=7, text="t"), id="1")
+        proxy.arm(Fault.LOSE_REPLY, "HMGET", times=3)
+        before = db._runner.trips
+        assert things.get("1").n == 7
+        assert db._runner.trips == before + 4
 
 
 def test_a_read_that_is_lost_is_asked_for_three_more_times(proxy: Proxy) -> None:
