@@ -22,6 +22,7 @@ from distobjects import (
     OutcomeUnknown,
     RedisBackend,
     StoreUnavailable,
+    _leases,
     _objects,
     _writes,
     connect,
@@ -412,6 +413,18 @@ def test_a_whole_object_that_is_lost_on_its_way_is_sent_once(proxy: Proxy, fault
                 way(Thing(text="t"), id=str(n))
             assert things.exists(str(n)) == (fault is not Fault.LOSE_REQUEST)
             assert len(proxy.fired) == n
+
+
+def test_a_connection_that_has_died_idle_is_found_before_an_object_is_stored(
+    db: RedisBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_leases, "_IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(_leases, "_LEASE_SECONDS", 3600.0)
+    things = db.objects(Thing)
+    for n, way in enumerate((things.create, things.put, things.get_or_create)):
+        assert not things.exists(str(n))
+        db.client.client_kill_filter(_type="normal", skipme=True)
+        way(Thing(text="t"), id=str(n))
 
 
 def test_a_snapshot_that_is_lost_is_asked_for_again(proxy: Proxy) -> None:
