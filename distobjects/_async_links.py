@@ -110,7 +110,7 @@ class AsyncSharedLink(AsyncPoolLink):
         message = str(reply)
         if message.startswith("READONLY"):  # after a failover; redis-py would ask for the new primary, too
             self.begin().retire()
-        return response_error(message, self.where)
+        return reply_error(response_error(message), self.where)
 
     async def close(self, *, own: bool) -> None:
         """Give the connection back; close the others too if the client is our `own`."""

@@ -17,7 +17,7 @@ import struct
 from contextlib import suppress
 from typing import Any, Protocol
 
-from ._redis import plain_socket, response_error
+from ._redis import plain_socket
 from ._resp import INCOMPLETE, Push, reader
 from ._translation import reply_error
 
@@ -102,14 +102,22 @@ class SocketChannel:
 
     def __init__(self, connection: Any, stream: socket.socket, where: str) -> None:
         self.spent = False
+        self._where = where
         self._connection = connection
         self._socket = stream
         self._seconds = stream.gettimeout()
         self._send, self._recv = stream.send, stream.recv
-        replies = reader(lambda message: response_error(message, where))
+        replies = reader(self._error)
         self._feed, self._gets, self._has_data = replies.feed, replies.gets, replies.has_data
         self._wait(_NEVER if self._seconds is None else _timeval(self._seconds))
         stream.settimeout(None)
+
+    def _error(self, message: str) -> Exception:
+        """Make one of our exceptions of an error reply, from redis-py's; raise where it says that this is the end."""
+        error: Exception = self._connection._parser.parse_error(message)
+        if (reply := reply_error(error, self._where)) is None:
+            raise error
+        return reply
 
     def _wait(self, timeval: bytes) -> None:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):

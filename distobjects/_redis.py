@@ -14,8 +14,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ._translation import reply_error
-from .errors import DistObjectsError, Unsupported
+from .errors import Unsupported
 
 _PLAIN = ("Connection", "UnixDomainSocketConnection")
 _FAILURES = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
@@ -85,11 +84,9 @@ def is_stale(pool: Any, connection: Any, idle_seconds: float) -> bool:
     return master is not None and bool(pool.is_master) and master != (connection.host, connection.port)
 
 
-def response_error(message: str, where: str) -> DistObjectsError:
-    """Make one of our exceptions of an error reply that redis-py has not read itself, with its error underneath."""
-    error = reply_error(redis.ResponseError(message.removeprefix("ERR ")), where)
-    assert error is not None
-    return error
+def response_error(message: str) -> redis.ResponseError:
+    """Make redis-py's error for an error reply that it has not read itself."""
+    return redis.ResponseError(message)
 
 
 def lone_connection(client: Any) -> Any:
