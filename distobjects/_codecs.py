@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
@@ -36,7 +36,7 @@ from pydantic.fields import FieldInfo
 from pydantic.types import PathType
 from pydantic_core import SchemaSerializer, SchemaValidator, TzInfo
 
-from ._direct import LONGEST_NUMBER, NULL, REPLACEMENT, Long, short_dump, short_load
+from ._direct import LONGEST_NUMBER, NULL, REPLACEMENT, Long, short_dump, short_dump_all, short_load, short_load_all
 from ._roundtrip import Lossy, is_encoded, is_exact, json_shapes, refuse, same, walk
 
 Kind = Literal["text", "bytes", "float", "json"]
@@ -74,6 +74,7 @@ class Codec:
         decode: bytes to a value; raises ValueError, TypeError, ArithmeticError or RecursionError.
         dump: any value to bytes, validated and encoded in one step; raises anything where one of the two refuses.
         load: the same as `decode` of the bytes that are written most; raises anything for others, and for None.
+        dump_all, load_all: the same of many values, of one field each.
         assignable: `dump` takes what is assigned as it takes what an instance holds: there is nothing in it that has an
             alias or is to be decoded.
         validate: check a value against the type and its constraints alone, without the model's own validators.
@@ -91,6 +92,8 @@ class Codec:
     decode: Callable[[bytes], Any]
     dump: Callable[[Any], bytes]
     load: Callable[[bytes], Any]
+    dump_all: Callable[[Sequence[Any]], Sequence[bytes]]
+    load_all: Callable[[Sequence[bytes]], Sequence[Any]]
     assignable: bool
     validate: Callable[[Any], Any]
     revalidate: Callable[[Any], Any]
@@ -177,13 +180,16 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
         encode=encode,
         decode=decode,
     )
+    short, load = short_dump(long), short_load(long)
     summable, bounds = _summable(inner)
     return Codec(
         encode=encode,
         encode_again=encode_again,
         decode=decode,
-        dump=short_dump(long),
-        load=short_load(long),
+        dump=short,
+        load=load,
+        dump_all=short_dump_all(long, short),
+        load_all=short_load_all(long, load),
         assignable=reopen is _unchanged and not any(node["type"] in _NAMING for node in walk(whole)),
         validate=validate,
         revalidate=revalidate,

@@ -8,16 +8,19 @@ For an object of ten fields, the long ways take about as long as a round trip.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from pydantic_core import SchemaSerializer, SchemaValidator, TzInfo
 
 Dump = Callable[[Any], bytes]
 Load = Callable[[bytes], Any]
+# The same for one field of many objects, whose values are most often of one type.
+DumpAll = Callable[[Sequence[Any]], Sequence[bytes]]
+LoadAll = Callable[[Sequence[bytes]], Sequence[Any]]
 
 NULL = b"null"
 # What pydantic writes in place of a lone surrogate in the key of a dict.
@@ -85,8 +88,10 @@ def short_dump(long: Long) -> Dump:
     if kind == "str" and limits.keys() <= {"min_length", "max_length"}:
         return _dump_text(long, limits)
     dump: Dump | None = None
-    if kind == "int" and limits.keys() <= _BOUNDS and all(type(each) is int for each in limits.values()):
+    if _is_int(long):
         dump = _dump_int(long.dump, limits)
+    elif kind == "union":
+        dump = _dump_one_of(long)
     elif kind == "enum":
         dump = _dump_member(long)
     elif kind in _SHORT_DUMPS and not limits:
@@ -120,9 +125,18 @@ def _dump_text(long: Long, limits: Mapping[str, int]) -> Dump:
     return dump_nullable if long.nullable else dump
 
 
-def _dump_int(otherwise: Dump, limits: Mapping[str, int]) -> Dump:
+def _is_int(long: Long) -> bool:
+    limits = long.limits
+    return long.kind == "int" and limits.keys() <= _BOUNDS and all(type(each) is int for each in limits.values())
+
+
+def _range(limits: Mapping[str, int]) -> tuple[int, int]:
     lowest = max(-_SMALL, limits.get("ge", -_SMALL), limits.get("gt", -_SMALL) + 1)
-    highest = min(_SMALL, limits.get("le", _SMALL), limits.get("lt", _SMALL) - 1)
+    return lowest, min(_SMALL, limits.get("le", _SMALL), limits.get("lt", _SMALL) - 1)
+
+
+def _dump_int(otherwise: Dump, limits: Mapping[str, int]) -> Dump:
+    lowest, highest = _range(limits)
 
     def dump(value: Any) -> bytes:
         return b"%d" % value if type(value) is int and lowest <= value <= highest else otherwise(value)
@@ -146,6 +160,31 @@ def _dump_float(long: Long) -> Dump:
         return repr(value).encode() if type(value) is float else otherwise(value)
 
     return dump
+
+
+def _dump_one_of(long: Long) -> Dump | None:
+    """Return a dump for a union of plain types: what is exactly of one of them stays that, there and back."""
+    arms: list[Any] = long.node["choices"]
+    if long.limits.keys() != {"choices"} or not all(isinstance(arm, dict) and arm.keys() <= _NO_LIMIT for arm in arms):
+        return None
+    types = {arm["type"] for arm in arms}
+    if not types <= _PLAIN_ARMS.keys():
+        return None
+    otherwise, table = long.dump, {_PLAIN_ARMS[each][0]: _PLAIN_ARMS[each][1] for each in types}
+
+    def dump(value: Any) -> bytes:
+        if type(value) is int and not -_SMALL <= value <= _SMALL:
+            return otherwise(value)
+        return table.get(type(value), otherwise)(value)
+
+    return dump
+
+
+_PLAIN_ARMS: Mapping[str, tuple[type, Dump]] = {
+    "int": (int, b"%d".__mod__),
+    "str": (str, SchemaSerializer({"type": "str"}).to_json),
+    "bool": (bool, {False: b"false", True: b"true"}.__getitem__),
+}
 
 
 def _dump_decimal(long: Long) -> Dump:
@@ -210,6 +249,20 @@ _SHORT_DUMPS: Mapping[str, Callable[[Long], Dump]] = {
 }
 
 
+def short_dump_all(long: Long, dump: Dump) -> DumpAll:
+    """Return the shortest way to do what `dump` does with each of many values."""
+    if not _is_int(long) or long.nullable:
+        return lambda values: [*map(dump, values)]
+    lowest, highest = _range(long.limits)
+
+    def dump_all(values: Sequence[Any]) -> Sequence[bytes]:
+        if {*map(type, values)} == {int} and lowest <= min(values) and max(values) <= highest:
+            return (b"%d " * len(values) % (*values,)).split()
+        return [*map(dump, values)]
+
+    return dump_all
+
+
 # ---- bytes to values
 
 
@@ -244,3 +297,23 @@ def _load_nullable_text(raw: bytes) -> Any:
     if raw.startswith(b"\\"):
         return raw[1:].decode()
     return raw.decode()
+
+
+def short_load_all(long: Long, load: Load) -> LoadAll:
+    """Return the shortest way to do what `load` does with each of many: numbers are read as one JSON array.
+
+    No line breaks inside of a JSON string, and no number is a list. So each break is between two items, and where there
+    are as many items as breaks, each of them is what was between two.
+    """
+    if not long.exact or long.node["type"] not in ("int", "float"):
+        return lambda raws: [*map(load, raws)]
+    items: Any = {"type": "nullable", "schema": long.node} if long.nullable else long.node
+    validate = SchemaValidator({"type": "list", "items_schema": items}, cast(Any, long.config)).validate_json
+
+    def load_all(raws: Sequence[bytes]) -> Sequence[Any]:
+        values: list[Any] = validate(b"[%b]" % b",\n".join(raws))
+        if len(values) != len(raws):
+            raise ValueError("one of them is several")
+        return values
+
+    return load_all

@@ -42,12 +42,15 @@ class Rows:
             by more than the types of its fields.
         loads: by field, bytes to a value; None where it is nothing unusual that a field is absent.
         identity: reads the id as the model's own field has it, where it has one: `name` and what reads it.
+        dump_columns, load_columns: by field, what `dumps` and `loads` do with the values of many objects.
     """
 
     model: type[BaseModel]
     dumps: Mapping[str, Callable[[Any], Any]] | None
     loads: Mapping[str, Callable[[bytes], Any]] | None
     identity: tuple[str, Callable[[str], Any]] | None
+    dump_columns: Mapping[str, Callable[[Sequence[Any]], Sequence[Any]]]
+    load_columns: Mapping[str, Callable[[Sequence[bytes]], Sequence[Any]]]
 
     @property
     def may_lack(self) -> bool:
@@ -72,11 +75,13 @@ class Rows:
             return None
         held = [*map(vars, values)]
         try:
-            columns = [[*map(dump, map(operator.itemgetter(name), held))] for name, dump in self.dumps.items()]
+            columns = [dump([each[name] for each in held]) for name, dump in self.dump_columns.items()]
+            if self.identity is not None:
+                name = self.identity[0]
+                for each in held:
+                    self.dumps[name](each[name])
         except Exception:  # noqa: BLE001  # as above
             return None
-        if self.identity is not None:
-            columns.pop()
         return [*zip(*columns, strict=True)]
 
     def load(self, id: str, row: Row) -> dict[str, Any] | None:
@@ -96,9 +101,9 @@ class Rows:
             return None
         names = [*self.loads]
         try:
-            columns: list[list[Any]] = [
-                [*map(load, cast(Any, column))]
-                for load, column in zip(self.loads.values(), zip(*rows, strict=True), strict=True)
+            columns = [
+                load(cast(Any, column))
+                for load, column in zip(self.load_columns.values(), zip(*rows, strict=True), strict=True)
             ]
             if self.identity is not None:
                 names.insert(0, self.identity[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -378,7 +378,9 @@ def _compile(model: type[BaseModel]) -> Schema:
     decorated = _decorated_fields(model)
     fields = {each: _compile_field(model, each, info, decorated) for each, info in stored.items()}
     identity = _identity(model)
-    rows = Rows(model, _dumps(model, fields, decorated), _loads(fields), identity and (IDENTITY, identity))
+    rows = Rows(
+        model, _dumps(model, fields, decorated), _loads(fields), identity and (IDENTITY, identity), *_columns(fields)
+    )
     return Schema(model, name, fields, identity, _is_cross_field(model), rows)
 
 
@@ -407,6 +409,20 @@ def _loads(fields: Mapping[str, StoredField]) -> Mapping[str, Callable[[bytes], 
     if any(field.none_is_absent for field in fields.values()):
         return None
     return {name: field.codec.load for name, field in fields.items()}
+
+
+def _columns(fields: Mapping[str, StoredField]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return what reads and what writes many values of each field."""
+    dumps = {
+        name: _all_or_absent(field.codec.dump) if field.none_is_absent else field.codec.dump_all
+        for name, field in fields.items()
+    }
+    return dumps, {name: field.codec.load_all for name, field in fields.items()}
+
+
+def _all_or_absent(dump: Callable[[Any], bytes]) -> Callable[[Sequence[Any]], Sequence[bytes | None]]:
+    dump_or_absent = _or_absent(dump)
+    return lambda values: [*map(dump_or_absent, values)]
 
 
 def _is_bare(model: type[BaseModel]) -> bool:

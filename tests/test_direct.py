@@ -71,6 +71,14 @@ LIMITED: dict[str, Any] = {
     "timedelta or None": timedelta | None,
     "bytes or None": bytes | None,
     "model": Home | None,
+    "int or str": int | str,
+    "str or int": str | int,
+    "bool or int or str": bool | int | str,
+    "bool or str": bool | str,
+    "int or str or None": int | str | None,
+    "int or str, the first that fits": Annotated[int | str, Field(union_mode="left_to_right")],
+    "small int or str": Annotated[int, Field(lt=3)] | str,
+    "int or float": int | float,
 }
 CONFIGURED: dict[str, ConfigDict] = {
     "strict": ConfigDict(strict=True),
@@ -168,6 +176,15 @@ def agree_on_bytes(schema: Schema, raw: bytes) -> None:
     assert short is REFUSED or same(short, result(codec.decode, raw)), raw
 
 
+def agree_on_columns(schema: Schema, values: list[Any], raws: list[bytes]) -> None:
+    """Take a field of many objects through the short ways, and each value by itself."""
+    codec = schema.fields["value"].codec
+    dumped = result(codec.dump_all, values)
+    assert dumped is REFUSED or [*dumped] == [result(codec.dump, each) for each in values]
+    loaded = result(codec.load_all, raws)
+    assert loaded is REFUSED or same([*loaded], [result(codec.load, each) for each in raws])
+
+
 @pytest.mark.parametrize("annotation", LIMITED.values(), ids=LIMITED)
 def test_constraints_hold_on_the_short_ways(annotation: Any) -> None:
     schema = schema_of(annotation)
@@ -210,6 +227,58 @@ def test_every_type_is_dumped_and_loaded_as_by_the_long_ways(name: str) -> None:
         agree_on_bytes(schema, junk)
 
     check()
+
+
+COLUMNS: dict[str, Any] = {**PLAIN, **LIMITED, "float or None": float | None, "int or None": int | None}
+
+
+@pytest.mark.parametrize("annotation", COLUMNS.values(), ids=COLUMNS)
+def test_a_column_is_dumped_and_loaded_as_its_values_are(annotation: Any) -> None:
+    schema = schema_of(annotation)
+    numbers = st.integers(-3, 12) | st.sampled_from([2**63 - 1, 2**63, -(2**63), True, Count(3), 1.5, None])
+    pieces = st.integers(-3, 12).map(str) | st.sampled_from(
+        ["", "null", "1.5", "[1", "2]", '"a', 'b"', "\n", ",", "1,2"]
+    )
+    raw = st.lists(pieces, min_size=1, max_size=2).map(lambda each: "".join(each).encode())
+
+    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(st.integers(-3, 12), max_size=4) | st.lists(numbers | st.sampled_from(ODD_VALUES), max_size=4),
+        st.lists(pieces.map(str.encode), max_size=4) | st.lists(raw | st.sampled_from(ODD_BYTES), max_size=4),
+    )
+    def check(values: list[Any], raws: list[bytes]) -> None:
+        agree_on_columns(schema, values, raws)
+
+    check()
+
+
+@pytest.mark.parametrize("raws", [[b"1,2"], [b"1", b"2,3"], [b"1", b""], [b"1", b"null"], [b"[1", b"2]"], [b"1", b"x"]])
+@pytest.mark.parametrize("annotation", [int, float])
+def test_a_column_with_something_else_than_numbers_is_refused(annotation: Any, raws: list[bytes]) -> None:
+    assert result(schema_of(annotation).fields["value"].codec.load_all, raws) is REFUSED
+
+
+@pytest.mark.parametrize(
+    ("annotation", "values", "raws"),
+    [
+        (int, [1, 2**63 - 1, -(2**63)], [b"1", b"9223372036854775807", b"-9223372036854775808"]),
+        (int, [1, True], None),
+        (Annotated[int, Field(strict=True)], [1, True], None),
+        (Annotated[int, Field(strict=True)], [1, Count(3)], None),
+        (int, [2**63, 10**30], [b"9223372036854775808", b"1" + b"0" * 30]),
+        (Annotated[int, Field(ge=0)], [1, -1], None),
+        (Annotated[int, Field(lt=3)], [1, 3], None),
+        (int | str, [1, "a", "1", 10**30], [b"1", b'"a"', b'"1"', b"1" + b"0" * 30]),
+        (int | str, ["\ud800"], None),
+    ],
+)
+def test_columns_of_plain_values(annotation: Any, values: list[Any], raws: list[bytes] | None) -> None:
+    schema = schema_of(annotation)
+    agree_on_columns(schema, values, raws or [])
+    if raws is not None:
+        codec = schema.fields["value"].codec
+        assert [*codec.dump_all(values)] == raws
+        assert same([*codec.load_all(raws)], values)
 
 
 @pytest.mark.parametrize("annotation", [str, int, bool, datetime, Decimal, Colour, list[str], str | None, bytes | None])
