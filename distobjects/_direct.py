@@ -302,8 +302,8 @@ def _load_nullable_text(raw: bytes) -> Any:
 def short_load_all(long: Long, load: Load) -> LoadAll:
     """Return the shortest way to do what `load` does with each of many: numbers are read as one JSON array.
 
-    No line breaks inside of a JSON string, and no number is a list. So each break is between two items, and where there
-    are as many items as breaks, each of them is what was between two.
+    Neither a list nor text with a comma in it is a number. So each comma is between two items, and where there are as
+    many items as bytes, each of them is what was between two commas.
     """
     if not long.exact or long.node["type"] not in ("int", "float"):
         return lambda raws: [*map(load, raws)]
@@ -311,7 +311,7 @@ def short_load_all(long: Long, load: Load) -> LoadAll:
     validate = SchemaValidator({"type": "list", "items_schema": items}, cast(Any, long.config)).validate_json
 
     def load_all(raws: Sequence[bytes]) -> Sequence[Any]:
-        values: list[Any] = validate(b"[%b]" % b",\n".join(raws))
+        values: list[Any] = validate(b"[%b]" % b",".join(raws))
         if len(values) != len(raws):
             raise ValueError("one of them is several")
         return values
