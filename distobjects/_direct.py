@@ -173,9 +173,10 @@ def _dump_one_of(long: Long) -> Dump | None:
     otherwise, table = long.dump, {_PLAIN_ARMS[each][0]: _PLAIN_ARMS[each][1] for each in types}
 
     def dump(value: Any) -> bytes:
-        if type(value) is int and not -_SMALL <= value <= _SMALL:
+        kind: type[Any] = type(value)
+        if kind is int and not -_SMALL <= value <= _SMALL:
             return otherwise(value)
-        return table.get(type(value), otherwise)(value)
+        return table.get(kind, otherwise)(value)
 
     return dump
 
