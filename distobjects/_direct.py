@@ -168,23 +168,21 @@ def _dump_one_of(long: Long) -> Dump | None:
     if long.limits.keys() != {"choices"} or not all(isinstance(arm, dict) and arm.keys() <= _NO_LIMIT for arm in arms):
         return None
     types = {arm["type"] for arm in arms}
-    if not types <= _PLAIN_ARMS.keys():
+    if not types <= {"int", "str", "bool"}:
         return None
-    otherwise, table = long.dump, {_PLAIN_ARMS[each][0]: _PLAIN_ARMS[each][1] for each in types}
+    otherwise = long.dump
+    table: dict[type, Dump] = {**_PLAIN_ARMS, int: _dump_int(otherwise, {})}
+    table = {each: dump for each, dump in table.items() if each.__name__ in types}
 
     def dump(value: Any) -> bytes:
-        kind: type[Any] = type(value)
-        if kind is int and not -_SMALL <= value <= _SMALL:
-            return otherwise(value)
-        return table.get(kind, otherwise)(value)
+        return table.get(type(value), otherwise)(value)
 
     return dump
 
 
-_PLAIN_ARMS: Mapping[str, tuple[type, Dump]] = {
-    "int": (int, b"%d".__mod__),
-    "str": (str, SchemaSerializer({"type": "str"}).to_json),
-    "bool": (bool, {False: b"false", True: b"true"}.__getitem__),
+_PLAIN_ARMS: Mapping[type, Dump] = {
+    str: SchemaSerializer({"type": "str"}).to_json,
+    bool: {False: b"false", True: b"true"}.__getitem__,
 }
 
 
