@@ -171,7 +171,7 @@ def _dump_one_of(long: Long) -> Dump | None:
     if not types <= {"int", "str", "bool"}:
         return None
     otherwise = long.dump
-    table: dict[type, Dump] = {**_PLAIN_ARMS, int: _dump_int(otherwise, {})}
+    table: dict[Any, Dump] = {**_PLAIN_ARMS, int: _dump_int(otherwise, {})}
     table = {each: dump for each, dump in table.items() if each.__name__ in types}
 
     def dump(value: Any) -> bytes:
