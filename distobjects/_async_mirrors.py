@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 from ._async_lookouts import AsyncLookout
 from ._flow import Ask, Done, Flow, advance
-from ._mirrored import answered, is_answerable, reply_to, watching_of
-from ._schema import Schema
+from ._mirrored import Standing, answered, is_answerable, reply_to, watching_of
 from ._space import Space
 from ._watching import Watching
 from .errors import StoreUnavailable
@@ -21,7 +20,7 @@ from .errors import StoreUnavailable
 T = TypeVar("T")
 
 
-class AsyncMirror:
+class AsyncMirror(Standing):
     """The twin of `Mirror`: a backend for live objects that are read without `await`."""
 
     def __init__(
@@ -101,26 +100,6 @@ class AsyncMirror:
             await asyncio.wait([task])
             _ = task.cancelled() or task.exception()  # which has been told to whoever has read
         await self._lookout.close()
-
-    # ---- what else a live object needs of its backend
-
-    def space(self, schema: Schema, name: str | None) -> Space:
-        made: Space = self.origin.space(schema, name)
-        return made
-
-    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any:
-        return self.origin.lease(key, lease_seconds, wait_seconds)
-
-    def pickled(self, space: Space, id: str) -> tuple[Any, ...]:
-        made: tuple[Any, ...] = self.origin.pickled(space, id)
-        return made
-
-    def _nearby(self, space: Space) -> None:
-        return None
-
-    @property
-    def _short(self) -> None:
-        return None
 
 
 def _nothing(ask: Ask) -> None:

@@ -302,7 +302,7 @@ def short_load_all(long: Long, load: Load) -> LoadAll:
     """Return the shortest way to do what `load` does with each of many: numbers are read as one JSON array.
 
     Neither a list nor text with a comma in it is a number. So each comma is between two items, and where there are as
-    many items as bytes, each of them is what was between two commas.
+    many items as raws, each of them is what was between two commas.
     """
     if not long.exact or long.node["type"] not in ("int", "float"):
         return lambda raws: [*map(load, raws)]

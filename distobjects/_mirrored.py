@@ -6,11 +6,36 @@ from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from ._flow import Ask, Command, Done, Flow, advance
+from ._schema import Schema
 from ._space import Space
 from ._watches import sight_of
 from ._watching import Complete, Raws, Watching
 
 T = TypeVar("T")
+
+
+class Standing:
+    """What a live object needs of a backend but for its reads, from the one that a mirror stands before."""
+
+    origin: Any
+
+    def space(self, schema: Schema, name: str | None) -> Space:
+        made: Space = self.origin.space(schema, name)
+        return made
+
+    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any:
+        return self.origin.lease(key, lease_seconds, wait_seconds)
+
+    def pickled(self, space: Space, id: str) -> tuple[Any, ...]:
+        made: tuple[Any, ...] = self.origin.pickled(space, id)
+        return made
+
+    def _nearby(self, space: Space) -> None:
+        return None
+
+    @property
+    def _short(self) -> None:
+        return None  # what is answered from memory, and what is read anew, is told by flows
 
 
 def watching_of(space: Space, ids: Collection[str]) -> tuple[Watching, Complete]:

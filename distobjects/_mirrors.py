@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ._flow import Ask, Flow
 from ._lines import Poll
 from ._lookouts import run
-from ._mirrored import answered, is_answerable, reply_to, watching_of
+from ._mirrored import Standing, answered, is_answerable, reply_to, watching_of
 from ._near import LOOK_SECONDS
-from ._schema import Schema
 from ._space import Space
 from ._wire import keys_of
 from .errors import StoreBusy, StoreUnavailable
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Mirror:
+class Mirror(Standing):
     """Stands before a backend, and answers reads of some objects itself. What changes them goes on to the backend.
 
     Args:
@@ -123,23 +122,3 @@ class Mirror:
         with self._looking():
             self._closed = True
             self._lose()
-
-    # ---- what else a live object needs of its backend
-
-    def space(self, schema: Schema, name: str | None) -> Space:
-        made: Space = self.origin.space(schema, name)
-        return made
-
-    def lease(self, key: str, lease_seconds: float, wait_seconds: float) -> Any:
-        return self.origin.lease(key, lease_seconds, wait_seconds)
-
-    def pickled(self, space: Space, id: str) -> tuple[Any, ...]:
-        made: tuple[Any, ...] = self.origin.pickled(space, id)
-        return made
-
-    def _nearby(self, space: Space) -> None:
-        return None
-
-    @property
-    def _short(self) -> None:
-        return None  # what is answered from memory, and what is read anew, is told by flows
