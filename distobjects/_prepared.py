@@ -39,6 +39,11 @@ class Prepared:
         key = (self._stem + id if id.isalnum() else self._key(id)).encode()
         return self._stencil % (len(key), key)
 
+    def command_with_one(self, id: str, raw: bytes) -> bytes:
+        """Return the bytes of the command for this canonical id and this value, without the lists of `command_with`."""
+        key = (self._stem + id if id.isalnum() else self._key(id)).encode()
+        return self._stencil % (len(key), key, len(raw), raw)
+
     def command_with(self, id: str, raws: Sequence[bytes]) -> bytes:
         """Return the bytes of the command for this canonical id and these values."""
         key = (self._stem + id if id.isalnum() else self._key(id)).encode()
@@ -57,7 +62,7 @@ class PreparedRead(Prepared):
     def __init__(self, space: Space, name: str) -> None:
         super().__init__(space, _objects.fetch(space, ID, name))
         self.name = name
-        self.decode = space.schema.fields[name].codec.decode
+        self.decode = space.schema.fields[name].codec.load
 
 
 def prepared(space: Space, name: str) -> PreparedRead:

@@ -32,7 +32,7 @@ class Shortcut:
         self.binding = binding
         self.name = name
         self._runner = binding.backend._short
-        self._decode, self._dump = field.codec.decode, field.codec.dump
+        self._load, self._dump = field.codec.load, field.codec.dump
         self._none_is_absent = field.none_is_absent
         self._writable = field.plain and field.codec.assignable and not space.schema.cross_field
         self._reading = prepared(space, name)
@@ -55,7 +55,7 @@ class Shortcut:
         reply = runner.send(self._reading.command(id), False)
         if type(reply) is bytes:
             try:
-                return reply, self._decode(reply)
+                return reply, self._load(reply)
             except Exception:  # noqa: BLE001  # the flow says it again, with all that there is to say
                 pass
         return runner.finish(self._fetch(id), reply)
@@ -66,7 +66,7 @@ class Shortcut:
         runner = self._runner
         if runner is not None and (raw := self._encoded(value)) is not None:
             native = space.dialect.hsetex
-            reply = runner.send(self._writing[native].command_with(id, (raw,)), True)
+            reply = runner.send(self._writing[native].command_with_one(id, raw), True)
             if reply != 1 and not (creating and type(reply) is int):
                 runner.finish(self._store(id, raw, native), reply)
         else:
