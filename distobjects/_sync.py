@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NOT_BEGUN: Any = object()
+
 _PACKAGE = os.path.dirname(__file__) + os.sep
 
 
@@ -60,17 +62,13 @@ class Runner:
         if self._running_loop() is not None:
             _warn_of_blocking()
 
-    def _run(self, flow: Flow[T], *sent: Any) -> T:
+    def _run(self, flow: Flow[T], outcome: Any = _NOT_BEGUN) -> T:
         started = time.monotonic()
         try:
             step = next(flow)
-            lost: Lost | None = None
-            for outcome in sent:
-                assert isinstance(step, Ask)
-                if isinstance(outcome, Lost):
-                    lost = outcome
-                else:
-                    step = flow.send([outcome])
+            lost = outcome if isinstance(outcome, Lost) else None
+            if outcome is not _NOT_BEGUN and lost is None:
+                step = flow.send([outcome])
             while True:
                 if isinstance(step, Ask):
                     try:
