@@ -72,7 +72,7 @@ class Objects(Generic[M]):
         """
         chosen, whole = _arguments.identified(self._space, value, id)
         self._whole.create(chosen, whole)
-        return self[chosen]
+        return cast(M, make_live(self._live, chosen))
 
     def put(self, value: M, *, id: Id | None = None) -> M:
         """Create the object or replace it whole and return it, live; its TTL and unknown hash fields go.
@@ -81,13 +81,13 @@ class Objects(Generic[M]):
         """
         chosen, whole = _arguments.identified(self._space, value, id)
         self._whole.put(chosen, whole)
-        return self[chosen]
+        return cast(M, make_live(self._live, chosen))
 
     def get_or_create(self, value: M, *, id: Id | None = None) -> M:
         """Return the live object of this id; store `value` first where there is none. One round trip: a script."""
         chosen, whole = _arguments.identified(self._space, value, id)
         self._whole.get_or_create(chosen, whole)
-        return self[chosen]
+        return cast(M, make_live(self._live, chosen))
 
     @overload
     def get(self, id: Id | M) -> M: ...

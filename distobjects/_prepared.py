@@ -5,13 +5,12 @@ For the hot paths of both colours: building a command from its arguments takes l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from . import _objects
 from ._flow import Argument, Ask, Flow, advance
 from ._space import Space
-from ._wire import filled, stencil
+from ._wire import stencil
 
 # Stand for an id and for a value's bytes while a command is being packed.
 ID, RAW = "id", b":raw"
@@ -34,20 +33,9 @@ class Prepared:
         self._stencil = stencil([None if each in gaps else each for each in command.args])
         self._stem, self._key = space.stem, space.key
 
-    def command(self, id: str) -> bytes:
-        """Return the bytes of the command for this canonical id."""
-        key = (self._stem + id if id.isalnum() else self._key(id)).encode()
-        return self._stencil % (len(key), key)
-
-    def command_with_one(self, id: str, raw: bytes) -> bytes:
-        """Return the bytes of the command for this canonical id and this value, without the lists of `command_with`."""
-        key = (self._stem + id if id.isalnum() else self._key(id)).encode()
-        return self._stencil % (len(key), key, len(raw), raw)
-
-    def command_with(self, id: str, raws: Sequence[bytes]) -> bytes:
+    def command(self, id: str, *raws: bytes) -> bytes:
         """Return the bytes of the command for this canonical id and these values."""
-        key = (self._stem + id if id.isalnum() else self._key(id)).encode()
-        return filled(self._stencil, (key, *raws))
+        return self._stencil((self._stem + id if id.isalnum() else self._key(id)).encode(), *raws)
 
 
 class PreparedRead(Prepared):

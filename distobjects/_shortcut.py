@@ -66,7 +66,7 @@ class Shortcut:
         runner = self._runner
         if runner is not None and (raw := self._encoded(value)) is not None:
             native = space.dialect.hsetex
-            reply = runner.send(self._writing[native].command_with_one(id, raw), True)
+            reply = runner.send(self._writing[native].command(id, raw), True)
             if reply != 1 and not (creating and type(reply) is int):
                 runner.finish(self._store(id, raw, native), reply)
         else:
@@ -141,6 +141,6 @@ class Whole:
         if runner is None or row is None:
             self._backend.run(flow(self._space, id, value))
             return
-        reply = runner.send(storing.command_with(id, cast(Sequence[bytes], row)), True)
+        reply = runner.send(storing.command(id, *cast(Sequence[bytes], row)), True)
         if reply != 1 and not (unless_there and reply == 0):
             runner.finish(flow(self._space, id, value), reply)

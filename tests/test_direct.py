@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -408,6 +409,18 @@ def test_a_model_that_does_more_takes_the_long_way(model: type[BaseModel]) -> No
     assert compile_schema(model).rows.dumps is None
 
 
+class Posted(BaseModel):
+    """It does something with each instance, and carries its id."""
+
+    id: int
+    n: int
+    tags: list[str] = []
+    _times: int = PrivateAttr(default=0)
+
+    def model_post_init(self, context: Any, /) -> None:
+        self._times += 1
+
+
 def test_a_whole_object_is_loaded_as_it_is_decoded() -> None:
     schema = compile_schema(Stamped)
     raws = schema.encode_instance(Stamped(name="a", seen=datetime.now(UTC), tags=["x"]))
@@ -419,3 +432,43 @@ def test_a_whole_object_is_loaded_as_it_is_decoded() -> None:
 @pytest.mark.parametrize("raws", [[None, b"1", b"null", b"[]"], [b"a", b"x", b"null", b"[]"], [b"a"], []])
 def test_what_is_not_plainly_there_is_left_to_the_long_way(raws: list[bytes | None]) -> None:
     assert compile_schema(Stamped).load("1", raws) is None
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_garbage_collector_rests_while_many_are_loaded_and_is_as_before_then(on: bool) -> None:
+    seen: list[bool] = []
+
+    class Seen(BaseModel):
+        n: int
+
+        def model_post_init(self, context: Any, /) -> None:
+            seen.append(gc.isenabled())
+            if self.n < 0:
+                raise KeyError(self.n)
+
+    rows, before = compile_schema(Seen).rows, gc.isenabled()
+    (gc.enable if on else gc.disable)()
+    try:
+        [made] = cast(Any, rows.load_all(["1"], [(b"7",)]))
+        assert (made.n, seen, gc.isenabled()) == (7, [False], on)
+        assert rows.load_all(["1"], [(b"no number",)]) is None
+        assert gc.isenabled() is on
+        with pytest.raises(KeyError):
+            rows.load_all(["1"], [(b"-1",)])
+    finally:
+        after = gc.isenabled()
+        (gc.enable if before else gc.disable)()
+    assert after is on
+
+
+def test_many_are_loaded_as_one_is() -> None:
+    rows, value = compile_schema(Posted).rows, Posted(id=7, n=1)
+    row = compile_schema(Posted).encode_instance(value)
+    [one, other] = cast(Any, rows.load_all(["7", "8"], [row, row]))
+    assert one == value == rows.snapshot(cast(Any, rows.load("7", row)))
+    assert [*vars(one)] == [*vars(rows.snapshot(cast(Any, rows.load("7", row))))] == ["id", "n", "tags"]
+    assert (other.id, one.model_fields_set, one.tags, one._times) == (8, {"id", "n", "tags"}, [], 1)
+    one.model_fields_set.add("x")
+    one.tags.append("x")
+    assert (other.model_fields_set, other.tags) == ({"id", "n", "tags"}, [])
+    assert rows.load_all(["7"], [row[:-1]]) is None

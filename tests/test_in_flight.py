@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from distobjects import F, OutcomeUnknown, RedisBackend, StoreUnavailable, _bulk, connect, connect_async, progress
-from distobjects._flow import Series
+from distobjects._flow import Command, Series
 from distobjects._wire import packed
 from tests.fix_faults import Fault, Proxy, faulty
 from tests.fix_servers import Server, free_port
@@ -77,12 +77,36 @@ def cut(request: pytest.FixtureRequest, server: Server) -> Iterator[tuple[Store,
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
-@given(keys=st.lists(names, min_size=1, max_size=4), fields=st.lists(names, max_size=3), data=st.data())
+numbers = st.lists(st.integers(0, 99), min_size=1, max_size=4).map(lambda some: [f"{n:02}" for n in some])
+keys = st.lists(names, min_size=1, max_size=4) | numbers | numbers.map(lambda some: [each + "é" for each in some])
+
+
+@given(keys=keys, fields=st.lists(names, max_size=3), data=st.data())
 def test_a_series_is_packed_as_its_commands_are(keys: list[str], fields: list[str], data: st.DataObject) -> None:
-    row = st.lists(st.binary(max_size=8), min_size=len(fields), max_size=len(fields))
+    row = st.lists(st.binary(max_size=8) | st.just(b"long" * 256), min_size=len(fields), max_size=len(fields))
     rows = data.draw(st.none() | st.lists(row, min_size=len(keys), max_size=len(keys))) if fields else None
     series = Series(("EVAL", b"return '%d%%'", 1), keys, tuple(fields), rows=rows)
-    assert packed(series) == packed(list(series)) == packed(series[:])
+    assert packed(series) == packed(list(series)) == packed(series[:]) == b"".join(map(spelled, series))
+
+
+@pytest.mark.parametrize("keys", [["k" * 1023, "l" * 1023], ["k" * 1024] * 2, ["k" * 2000], ["kk", "é"], ["é", "kk"]])
+def test_keys_are_packed_whatever_their_length(keys: list[str]) -> None:
+    series = Series(("HGET",), keys, ("größe",), repeatable=True)
+    assert packed(series) == b"".join(map(spelled, series))
+    series = Series(("HGET",), keys, ("n",), repeatable=True)
+    assert packed(series) == b"".join(map(spelled, series))
+
+
+@given(st.lists(st.binary(max_size=8) | names | st.integers() | st.just(b"long" * 256), min_size=1, max_size=40))
+def test_a_command_is_packed_whatever_its_arguments_are(arguments: list[bytes | str | int]) -> None:
+    command = Command(("EVALSHA", *arguments))
+    assert packed([command, command]) == spelled(command) * 2
+
+
+def spelled(command: Command) -> bytes:
+    """Return a command as the protocol has it."""
+    raws = [each if isinstance(each, bytes) else str(each).encode() for each in command.args]
+    return b"*%d\r\n" % len(raws) + b"".join(b"$%d\r\n%b\r\n" % (len(raw), raw) for raw in raws)
 
 
 # ---- ahead

@@ -31,7 +31,7 @@ from distobjects._binding import Binding
 from distobjects._codecs import Original
 from distobjects._flow import Ask, Flow, advance
 from distobjects._shortcut import Shortcut, Whole
-from distobjects._wire import filled, packed, stencil
+from distobjects._wire import packed, stencil
 from distobjects.fields import IntegerField, TextField
 
 from .fix_faults import Fault, Proxy, faulty
@@ -394,8 +394,8 @@ def test_a_whole_object_s_command_is_that_of_the_flow(db: RedisBackend) -> None:
     row = cast(list[bytes], space.schema.encode_instance(value))
     for id in ("1", "ä", "%d"):
         assert things._getting.command(id) == _first(_objects.get(space, id))
-        assert things._inserting.command_with(id, row) == _first(_objects.create(space, id, value))
-        assert things._replacing.command_with(id, row) == _first(_objects.put(space, id, value))
+        assert things._inserting.command(id, *row) == _first(_objects.create(space, id, value))
+        assert things._replacing.command(id, *row) == _first(_objects.put(space, id, value))
 
 
 # ---- failures
@@ -494,7 +494,7 @@ def test_a_command_is_that_of_the_flow(db: RedisBackend) -> None:
         assert shortcut._reading.command("1") == _first(_objects.fetch(space, "1", name))
         for native in (False, True):
             flow = _writes.write_raw(space, "1", name, b"r", creating=creating, native=native)
-            assert shortcut._writing[native].command_with("1", (b"r",)) == _first(flow)
+            assert shortcut._writing[native].command("1", b"r") == _first(flow)
 
 
 def _first(flow: Flow[Any]) -> bytes:
@@ -508,5 +508,5 @@ def test_a_percent_sign_in_a_command_is_no_gap(db: RedisBackend) -> None:
     assert isinstance(step, Ask)
     [command] = step.commands
     name, key, field = command.args
-    assert filled(stencil((name, None, field)), (str(key).encode(),)) == packed([command])
-    assert filled(stencil(command.args), ()) == packed([command])
+    assert stencil((name, None, field))(str(key).encode()) == packed([command])
+    assert stencil(command.args)() == packed([command])
