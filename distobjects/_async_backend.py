@@ -61,7 +61,7 @@ class AsyncRedisBackend:
         self.url: str | None = None
         self._runner = AsyncRunner(lambda: client, near, multiplex=multiplex)
         self._channel, self._resume = self._runner.channel, self._runner.run
-        self._spaces = Spaces(prefix)
+        self._spaces = Spaces(prefix, sharded=hasattr(client, "keyslot"))
         self._objects: dict[tuple[int, bool], Any] = {}
         self._store: _stores.Store | None = None
 

@@ -57,7 +57,7 @@ class RedisBackend:
         self.client = client
         self.url: str | None = None
         self._runner = Runner(client, near)
-        self._spaces = Spaces(prefix)
+        self._spaces = Spaces(prefix, sharded=hasattr(client, "keyslot"))
         self._objects: dict[tuple[int, bool], Any] = {}
         self._store: _stores.Store | None = None
 

@@ -105,6 +105,10 @@ class WrongType(DistObjectsError):
     """The key holds something else than the command works on; nothing ran."""
 
 
+class CrossSlot(DistObjectsError):
+    """The keys of the command are in several slots of a cluster; nothing ran."""
+
+
 def reading(*args: Argument) -> Command:
     """Return a command that changes nothing."""
     return Command(args, repeatable=True)

@@ -40,6 +40,7 @@ class Script:
 
 insert = Script("insert")
 replace = Script("replace")
+store_many = Script("store_many")
 write = Script("write")
 commit = Script("commit")
 increment = Script("increment")

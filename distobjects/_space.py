@@ -10,8 +10,8 @@ neither move an object to another Cluster slot nor collide with a sub-key.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,8 +29,8 @@ _GLOB = re.compile(r"[\\*?\[\]^]")
 _NAME = re.compile(r"(?!~)[^:{}*?\[\]\\^\x00-\x1f\x7f\ud800-\udfff]+")  # `~` begins the name of a sub-key
 _TAG = re.compile(r"[^{}]*(\{[^{}]+\})?[^{}]*")
 
-# The version and the variant of a UUIDv7, and where they are.
-_UUID_MASK, _UUID_MARK = 0xF << 76 | 0x3 << 62, 0x7 << 76 | 0x2 << 62
+# Hexadecimal digits whose highest two bits say that it is a UUID of RFC 9562.
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 Id = str | int | UUID
 
@@ -66,10 +66,8 @@ def _refuse_surrogates(what: str, text: str) -> None:
 
 def new_id() -> str:
     """Return a fresh id: a UUIDv7 (RFC 9562, section 5.7), which sorts by its time of creation (milliseconds)."""
-    stamp = time.time_ns() // 1_000_000
-    bits = (stamp << 80) | secrets.randbits(80)
-    digits = f"{(bits & ~_UUID_MASK) | _UUID_MARK:032x}"  # UUID spells them at twice the cost
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    stamp, random = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10).hex()
+    return f"{stamp[:8]}-{stamp[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
 
 
 def glob_escaped(text: str) -> str:
@@ -77,12 +75,14 @@ def glob_escaped(text: str) -> str:
     return _GLOB.sub(r"\\\g<0>", text)
 
 
+@dataclass
 class Dialect:
     """What a backend has found out about its server, which is assumed to understand all until it refuses."""
 
-    hsetex = True
-    sha1hex = True  # fakeredis has none in its Lua
-    turns = True  # the user may have no right to SET
+    sharded: bool = False  # a Cluster, where a script has no keys of several slots
+    hsetex: bool = True
+    sha1hex: bool = True  # fakeredis has none in its Lua
+    turns: bool = True  # the user may have no right to SET
     contended: str | None = None  # the key of the object whose writers had to take turns last
 
 
@@ -146,12 +146,12 @@ class Space:
 class Spaces:
     """The spaces of one backend: one prefix, one dialect, and no two models under one name."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, *, sharded: bool = False) -> None:
         if not _TAG.fullmatch(prefix):
             raise ValueError(f"prefix {prefix!r} may hold one {{tag}} and no other brace")
         _refuse_surrogates("prefix", prefix)
         self.prefix = prefix
-        self._dialect = Dialect()
+        self._dialect = Dialect(sharded)
         self._open: dict[str, Space] = {}
 
     def open(self, schema: Schema, name: str | None) -> Space:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from ._flow import NoScript, WrongType
+from ._flow import CrossSlot, NoScript, WrongType
 from ._retry import Lost
 from .errors import (
     AccessDenied,
@@ -20,6 +20,7 @@ from .errors import (
 # By class name, not by class: valkey-py has the same ones under another roof. The first that fits counts.
 _BY_CLASS: Sequence[tuple[str, type[DistObjectsError]]] = (
     ("NoScriptError", NoScript),
+    ("ClusterCrossSlotError", CrossSlot),
     ("AuthenticationError", AccessDenied),
     ("AuthorizationError", AccessDenied),
     ("NoPermissionError", AccessDenied),

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Self
 import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from distobjects import AlreadyExists, CorruptData, F, Fault, FieldUnset, NotFound
+from distobjects import AlreadyExists, CorruptData, F, Fault, FieldUnset, NotFound, OutOfMemory, connect
 from distobjects._bulk import CHUNK, chunks
-from tests.fix_servers import recorder
+from tests.fix_servers import Server, recorder, running
 from tests.fix_stores import Store
 
 
@@ -73,8 +73,8 @@ def test_chunks_cut_any_iterable_and_take_no_more_than_they_need() -> None:
 
 def test_many_objects_take_a_round_trip_for_each_chunk(store: Store) -> None:
     objects = store.objects(Item)
-    objects.create(Item(id=-1))  # the server knows the scripts
-    objects.put(Item(id=-1))
+    objects.put_many(items(2))  # the server knows the script
+    objects.delete_many(range(2))
     calls = {
         "create_many": lambda: objects.create_many(items()),
         "get_many": lambda: objects.get_many(range(MANY)),
@@ -155,6 +155,56 @@ def test_put_many_replaces_whole_objects(store: Store, stocked: Any) -> None:
     assert store.raw.hgetall("Item:1") == {b"n": b"7", b"text": b"null"}
     assert stocked.ttl(1) is None
     assert stocked.read(MANY, I.n) == 8
+
+
+def test_put_many_takes_what_is_new_and_what_is_not_in_one_call(anywhere: Store) -> None:
+    objects = anywhere.objects(Loose)
+    objects.put(Loose(n=1), id="b")
+    anywhere.raw.hset("Loose:b", "other", "x")
+    anywhere.raw.pexpire("Loose:b", 100_000)
+    anywhere.raw.set("Loose:c", "no hash")
+    assert objects.put_many({id: Loose(n=7) for id in "abcd"}) == ["a", "b", "c", "d"]
+    assert [anywhere.raw.hgetall(f"Loose:{id}") for id in "abcd"] == [{b"n": b"7"}] * 4
+    assert anywhere.raw.pttl("Loose:b") == -1
+    twice = anywhere.objects(Item)
+    assert twice.put_many([Item(id=1, n=1), Item(id=2, n=2), Item(id=1, n=3)]) == ["1", "2", "1"]
+    assert twice.read_many([1, 2], I.n) == [3, 2]
+
+
+def test_create_many_stores_what_is_new_beside_what_is_not_in_one_call(anywhere: Store) -> None:
+    objects = anywhere.objects(Loose)
+    anywhere.raw.hset("Loose:b", "other", "x")
+    anywhere.raw.set("Loose:c", "no hash")
+    with pytest.raises(AlreadyExists) as caught:
+        objects.create_many({id: Loose(n=7) for id in "abcd"})
+    assert caught.value.ids == ("b", "c")
+    assert objects.read_many("ad", L.n) == [7, 7]
+    assert (anywhere.raw.hgetall("Loose:b"), anywhere.raw.get("Loose:c")) == ({b"other": b"x"}, b"no hash")
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_nothing_new_is_stored_by_a_server_that_is_out_of_memory(kind: str) -> None:
+    with running(kind, "--maxmemory-policy", "noeviction") as server, connect(server.url) as db, server.client() as raw:
+        objects = db.objects(Loose)
+        objects.put_many({id: Loose(n=1) for id in "abc"})
+        raw.config_set("maxmemory", 1)
+        for call in (objects.put_many, objects.create_many):
+            for ids in ("bx", "xb", "xy"):
+                with pytest.raises(OutOfMemory):
+                    call({id: Loose(n=2) for id in ids})
+        assert objects.read_many("abcxy", L.n) == [1, 1, 1, None, None]
+
+
+def test_a_node_of_a_cluster_whose_client_does_not_know_takes_many_too(cluster_server: Server) -> None:
+    cluster_server.flush()
+    with connect(cluster_server.url) as db:
+        objects = db.objects(Loose)
+        assert len(objects.create_many({n: Loose(n=n) for n in range(MANY)})) == MANY
+        with pytest.raises(AlreadyExists) as caught:
+            objects.create_many({n: Loose(n=n) for n in (1, MANY, 2)})
+        assert caught.value.ids == ("1", "2")
+        objects.put_many({n: Loose(n=n + 1) for n in range(MANY)})
+        assert objects.read_many(range(MANY + 1), L.n) == [*range(1, MANY + 1), MANY]
 
 
 def test_delete_many_counts_what_was_there(stocked: Any) -> None:

@@ -31,7 +31,7 @@ from distobjects import (
     _scripts,
     _writes,
 )
-from distobjects._flow import Ask, Command, Done, Flow, NoScript, Pause, WrongType, advance, reading
+from distobjects._flow import Ask, Command, CrossSlot, Done, Flow, NoScript, Pause, WrongType, advance, reading
 from distobjects._schema import compile_schema
 from distobjects._space import Space, Spaces
 from distobjects.fields import TextField
@@ -88,8 +88,8 @@ class Original(BaseModel):
     last_name: TextField().stored_as() = None  # type: ignore[valid-type]
 
 
-def space_of(model: type[BaseModel]) -> Space:
-    return Spaces("").open(compile_schema(model), None)
+def space_of(model: type[BaseModel], *, sharded: bool = False) -> Space:
+    return Spaces("", sharded=sharded).open(compile_schema(model), None)
 
 
 def asked(step: object) -> list[tuple[Any, ...]]:
@@ -843,37 +843,85 @@ def test_one_field_of_many_objects_is_one_round_trip_and_defaults_are_asked_for_
     assert advance(flow, [[b"name"], []]) == Done([0, 7, None])
 
 
-def creating(values: dict[str, Student], tally: _bulk.Tally | None = None) -> Flow[_bulk.Stored]:
-    return _bulk.create_many(space_of(Student), list(values.items()), tally or _bulk.Tally(values, None))
+def creating(
+    values: dict[str, Student], tally: _bulk.Tally | None = None, *, sharded: bool = False
+) -> Flow[_bulk.Stored]:
+    space = space_of(Student, sharded=sharded)
+    return _bulk.create_many(space, list(values.items()), tally or _bulk.Tally(values, None))
+
+
+def values_of(student: Student) -> list[bytes | None]:
+    return [*compile_schema(Student).encode_instance(student)]
 
 
 def test_creating_many_is_one_round_trip_and_tells_which_were_taken() -> None:
-    flow = creating({id: Student(name=id) for id in "abc"})
-    assert [command[:4] for command in asked(advance(flow))] == [
-        evalsha(_scripts.insert, f"Student:{id}") for id in "abc"
-    ]
-    part = finished(advance(flow, [0, 1, 0]))
+    students = {id: Student(name=id) for id in "abc"}
+    flow = creating(students)
+    called = "EVALSHA", _scripts.store_many.sha, 3, "Student:a", "Student:b", "Student:c", 0
+    raws = [raw for each in students.values() for raw in values_of(each)]
+    assert asked(advance(flow)) == [(*called, len(Student.model_fields), *Student.model_fields, *raws)]
+    part = finished(advance(flow, [[0, 1, 0]]))
     assert part == (["b"], ["a", "c"])
     with pytest.raises(AlreadyExists) as caught:
         _bulk.stored(space_of(Student), [part, _bulk.Stored(["d"], [])])
     assert caught.value.ids == ("a", "c")
 
 
+def test_a_call_takes_as_many_objects_as_have_some_hundred_fields() -> None:
+    most = 500 // len(Student.model_fields)
+    flow = creating({str(n): Student(name="") for n in range(most + 1)})
+    first, second = asked(advance(flow))
+    assert (first[2], second[2], second[3]) == (most, 1, f"Student:{most}")
+
+
+def test_on_a_cluster_each_object_has_a_call_of_its_own() -> None:
+    flow = creating({id: Student(name=id) for id in "abc"}, sharded=True)
+    calls = [evalsha(_scripts.insert, f"Student:{id}") for id in "abc"]
+    assert [command[:4] for command in asked(advance(flow))] == calls
+    assert advance(flow, [0, 1, 0]) == Done((["b"], ["a", "c"]))
+
+
+def test_what_a_node_of_a_cluster_has_refused_is_asked_for_singly_then_and_later() -> None:
+    size = 500 // len(Student.model_fields)
+    ids, space = [str(n) for n in range(size + 1)], space_of(Student)
+    for calls in (2, size + 1):
+        flow = _bulk.create_many(space, [(id, Student(name=id)) for id in ids], _bulk.Tally([], None))
+        step = advance(flow)
+        assert len(asked(step)) == calls
+        if calls == 2:  # the last one has one key, and so one slot
+            step = advance(flow, [CrossSlot("CROSSSLOT"), [1]])
+            assert [command[:4] for command in asked(step)] == [
+                evalsha(_scripts.insert, f"Student:{id}") for id in ids[:-1]
+            ]
+            assert advance(flow, [1, 0] + [1] * (size - 2)) == Done(([ids[0], *ids[2:]], ["1"]))
+
+
+def test_an_id_twice_in_a_chunk_is_stored_twice() -> None:
+    values = [("a", Student(name="1")), ("a", Student(name="2"))]
+    flow = _bulk.put_many(space_of(Student), values, _bulk.Tally([], None))
+    assert [command[:4] for command in asked(advance(flow))] == [evalsha(_scripts.replace, "Student:a")] * 2
+
+
 def test_creating_many_with_an_unknown_script_is_one_trip_more() -> None:
-    flow = creating({id: Student(name=id) for id in "abc"})
+    flow = creating({id: Student(name=id) for id in "abc"}, sharded=True)
     advance(flow)
     step = advance(flow, [NoScript("NOSCRIPT"), 1, NoScript("NOSCRIPT")])
     assert [(command[0], command[3]) for command in asked(step)] == [("EVAL", "Student:a"), ("EVAL", "Student:c")]
     assert advance(flow, [1, 0]) == Done((["a", "b"], ["c"]))
+    flow = creating({id: Student(name=id) for id in "abc"})
+    [called] = asked(advance(flow))
+    assert asked(advance(flow, [NoScript("NOSCRIPT")])) == [("EVAL", _scripts.store_many.source, *called[2:])]
+    assert advance(flow, [[1, 1, 0]]) == Done((["a", "b"], ["c"]))
 
 
 def test_creating_many_stores_the_others_where_one_is_invalid() -> None:
     bad = Student(name="b")
     bad.age = -1
     flow = creating({"a": Student(name="a"), "b": bad, "c": Student(name="c")})
-    assert [command[3] for command in asked(advance(flow))] == ["Student:a", "Student:c"]
+    [command] = asked(advance(flow))
+    assert command[3:5] == ("Student:a", "Student:c")
     with pytest.raises(ValidationError) as caught:
-        advance(flow, [1, 1])
+        advance(flow, [[1, 1]])
     assert [error["loc"] for error in caught.value.errors()] == [("b", "age")]
     assert caught.value.__notes__ == ["not done: 'b'; done: 2 before and beside them; not sent: all that come after"]
 
@@ -889,8 +937,8 @@ def test_an_error_among_many_names_what_it_is_about_and_tells_of_the_others() ->
     tally = _bulk.Tally([], None)
     finished_flow = tally.flow(creating({"x": Student(name="x"), "y": Student(name="y")}, tally), 2)
     advance(finished_flow)
-    advance(finished_flow, [0, 1])
-    flow = creating({id: Student(name=id) for id in "abc"}, tally)
+    advance(finished_flow, [[0, 1]])
+    flow = creating({id: Student(name=id) for id in "abc"}, tally, sharded=True)
     advance(flow)
     with pytest.raises(AccessDenied) as caught:
         advance(flow, [0, AccessDenied("NOPERM"), AccessDenied("NOPERM")])
@@ -915,10 +963,26 @@ def test_a_lost_reply_among_many_may_mean_each_of_them() -> None:
 
 def test_putting_many_is_one_round_trip() -> None:
     flow = _bulk.put_many(space_of(Student), [(id, Student(name=id)) for id in "ab"], _bulk.Tally([], None))
-    assert [command[:4] for command in asked(advance(flow))] == [
-        evalsha(_scripts.replace, f"Student:{id}") for id in "ab"
-    ]
-    assert advance(flow, [1, 1]) == Done((["a", "b"], []))
+    [command] = asked(advance(flow))
+    assert command[:6] == ("EVALSHA", _scripts.store_many.sha, 2, "Student:a", "Student:b", 1)
+    assert advance(flow, [[1, 1]]) == Done((["a", "b"], []))
+
+
+def test_an_error_of_a_call_for_several_is_about_all_of_them() -> None:
+    size = 500 // len(Student.model_fields)
+    values = [(str(n), Student(name="")) for n in range(size + 2)]
+    for failing, ids in (([[1] * size, AccessDenied("NOPERM")], [str(size), str(size + 1)]), (None, None)):
+        flow = _bulk.put_many(space_of(Student), values, _bulk.Tally([], None))
+        advance(flow)
+        with pytest.raises((AccessDenied, OutcomeUnknown)) as caught:
+            advance(flow, failing) if failing else flow.throw(OutcomeUnknown("lost"))
+        assert caught.value.ids == tuple(ids or [id for id, _ in values])
+    flow = _bulk.put_many(space_of(Student), values, _bulk.Tally([], None))
+    advance(flow)
+    advance(flow, [[1] * size, NoScript("NOSCRIPT")])
+    with pytest.raises(OutcomeUnknown) as lost:
+        flow.throw(OutcomeUnknown("lost"))
+    assert lost.value.ids == (str(size), str(size + 1))
 
 
 def test_deleting_many_is_one_round_trip_and_counts() -> None:
