@@ -23,6 +23,7 @@ import pytest
 from pydantic import BaseModel, Field, HttpUrl, SecretBytes, SecretStr, ValidationError, model_validator
 
 from distobjects import CorruptData, DistObjectsError, F, FieldUnset, Objects, RedisBackend, connect
+from tests.fix_models import Thirty
 
 OBJECTS = 100_000 if os.environ.get("DISTOBJECTS_FULL") else 5_000
 PAGE = 1000
@@ -313,20 +314,11 @@ class Crossed(BaseModel):
         return self
 
 
-class Wide(BaseModel):
-    """More fields than one HMGET asks for."""
+class Wide(Thirty):
+    """Read by HGETALL."""
 
     count: int = 0
     tags: list[str] = []
-    a: int = 0
-    b: int = 0
-    c: int = 0
-    d: int = 0
-    e: int = 0
-    f: int = 0
-    g: int = 0
-    h: int = 0
-    i: int = 0
 
 
 def edit(objects: Objects[Any]) -> None:

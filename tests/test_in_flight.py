@@ -20,6 +20,7 @@ from distobjects import F, OutcomeUnknown, RedisBackend, StoreUnavailable, _bulk
 from distobjects._flow import Command, Series
 from distobjects._wire import packed
 from tests.fix_faults import Fault, Proxy, faulty
+from tests.fix_models import Thirty
 from tests.fix_servers import Server, free_port
 from tests.fix_stores import CONNECT_SECONDS, FACES, Store, connected
 
@@ -32,19 +33,10 @@ class Item(BaseModel):
     text: str | None = None
 
 
-class Wide(BaseModel):
-    """More fields than HMGET is asked for."""
+class Wide(Thirty):
+    """Read by HGETALL."""
 
     a: int = 0
-    b: int = 1
-    c: int = 2
-    d: int = 3
-    e: int = 4
-    f: int = 5
-    g: int = 6
-    h: int = 7
-    i: int = 8
-    j: int = 9
     k: str | None = None
 
 

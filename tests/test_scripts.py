@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from distobjects import AccessDenied, DObject, F, Near, RedisBackend, _scripts, connect, connect_async
 from distobjects._scripts import Script
 from distobjects.fields import TextField
+from tests.fix_models import Thirty
 from tests.fix_stores import Store
 
 SOURCES = {each.name: each.read_text() for each in (resources.files("distobjects") / "lua").iterdir()}
@@ -99,15 +100,10 @@ class Student(BaseModel):
     tags: list[str] = []
 
 
-class Wide(Student):
+class Wide(Thirty):
     """Read by HGETALL."""
 
-    a: int = 0
-    b: int = 0
-    c: int = 0
-    d: int = 0
-    e: int = 0
-    f: int = 0
+    name: str = ""
 
 
 S = F(Student)
