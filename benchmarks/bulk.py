@@ -1,13 +1,18 @@
 """Many objects: reading and writing them validated, against redis-py's pipelines and the model's own validation.
 
-By the number of objects, of ten mixed fields each, and by the number of fields. Time is shown for one object.
+By the number of objects, of ten mixed fields each, and by the number of fields, numbers and text in turn. Time is shown
+for one object.
 """
 
 from __future__ import annotations
 
 import json
+import resource
+import statistics
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -30,10 +35,10 @@ def cases(server: Server, *, quick: bool) -> Iterator[Case | Fact]:
     for count in _COUNTS[:1] if quick else _COUNTS:
         yield from _of(server, Pupil, whole, count, count, "objects")
     for size in _FIELDS[:1] if quick else _FIELDS:
-        model: Any = create_model(
-            "Form", **{f"field{n}": (int | str, n if n % 2 else f"value {n}") for n in range(size)}
-        )
+        fields = {f"field{n}": (int, n) if n % 2 else (str, f"value {n}") for n in range(size)}
+        model: Any = create_model("Form", **fields)
         yield from _of(server, model, model(), 1_000, size, "fields")
+    yield from _growing(server, *((200, 2_000) if quick else (1_000, 1_000_000)))
 
 
 def _of(server: Server, model: type[BaseModel], value: BaseModel, count: int, at: int, axis: str) -> Iterator[Case]:
@@ -105,3 +110,51 @@ def _of(server: Server, model: type[BaseModel], value: BaseModel, count: int, at
             stretch=0.12,
             **common,
         )
+
+
+class Numbered(Pupil):
+    """It carries its id, so that a million need not be held."""
+
+    id: int
+
+
+def _growing(server: Server, few: int, many: int) -> Iterator[Fact]:
+    """Tell what each of many objects takes, to what each of few does: the few again and again, before and after."""
+    whole = dict(pupil())
+
+    def values(count: int) -> Iterator[Numbered]:
+        return (Numbered.model_construct(**whole, id=n) for n in range(count))
+
+    with redis.Redis(port=server.port) as client, connect(server.url) as ours:
+        objects = ours.objects(Numbered)
+        used: list[int] = []
+
+        def streamed(count: int) -> None:
+            for n, _ in enumerate(objects.stream(range(count))):
+                if not n % few:
+                    used.append(_resident_bytes())
+
+        ways: dict[str, Callable[[int], object]] = {
+            "put_many": lambda count: objects.put_many(values(count)),
+            "stream": streamed,
+        }
+        client.flushall()
+        for name, way in ways.items():
+            times = [_seconds(way, few) for _ in range(50)]
+            used.clear()
+            each = _seconds(way, many) / many
+            times += [_seconds(way, few) for _ in range(50)]
+            ratio = each / (statistics.median(times) / few)
+            yield Fact(f"{name}, one of {many:,} objects to one of {few:,}", ratio, "x", target=1.2)
+        yield Fact(f"stream, {many:,} objects, memory", (max(used) - used[0]) / 1e6, "MB")
+        client.flushall()
+
+
+def _seconds(way: Callable[[int], object], count: int) -> float:
+    started = time.perf_counter()
+    way(count)
+    return time.perf_counter() - started
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
