@@ -19,9 +19,10 @@ from ._changes import Change
 from ._flow import Flow
 from ._generated import live_class, make_live
 from ._near_reads import value_of
-from ._prepared import PreparedRead
+from ._prepared import Prepared, PreparedRead, PreparedWhole
 from ._retry import Lost
 from ._space import Id, Space
+from .errors import NotFound
 
 M = TypeVar("M", bound=BaseModel)
 K = TypeVar("K", bound=Id)  # a Mapping is invariant in its keys: one of str is none of Id
@@ -44,6 +45,7 @@ class AsyncObjects(Generic[M]):
         self._backend = backend
         self._space = space
         self._near = backend._nearby(space) if near else None
+        self._whole = PreparedWhole(space)
         self._reads: dict[tuple[Any, ...], PreparedRead] = {}  # by the references that were asked for
 
     # ---- one object
@@ -74,7 +76,7 @@ class AsyncObjects(Generic[M]):
             ValueError: `id` is another than the value's own.
         """
         chosen, whole = _arguments.identified(self._space, value, id)
-        await self._backend.run(_objects.create(self._space, chosen, whole))
+        await self._store(chosen, whole, self._whole.inserting, _objects.create)
         return self[chosen]
 
     async def put(self, value: M, *, id: Id | None = None) -> AsyncDObject:
@@ -83,13 +85,13 @@ class AsyncObjects(Generic[M]):
         One round trip: a script (`DEL`, `HSET`). No reader sees a mixture of old and new.
         """
         chosen, whole = _arguments.identified(self._space, value, id)
-        await self._backend.run(_objects.put(self._space, chosen, whole))
+        await self._store(chosen, whole, self._whole.replacing, _objects.put)
         return self[chosen]
 
     async def get_or_create(self, value: M, *, id: Id | None = None) -> AsyncDObject:
         """Return the live object of this id; store `value` first where there is none. One round trip: a script."""
         chosen, whole = _arguments.identified(self._space, value, id)
-        await self._backend.run(_objects.get_or_create(self._space, chosen, whole))
+        await self._store(chosen, whole, self._whole.inserting, _objects.get_or_create, fine=(1, 0))
         return self[chosen]
 
     @overload
@@ -104,8 +106,46 @@ class AsyncObjects(Generic[M]):
             CorruptData: what is stored is not what the model says.
         """
         if default is _arguments.MISSING:
-            return await self._backend.run(_objects.get(self._space, self.id_of(id)))
-        return await self._backend.run(_objects.get_or(self._space, self.id_of(id), default))
+            return await self._get(self.id_of(id))
+        try:
+            return await self._get(self.id_of(id))
+        except NotFound:
+            return default
+
+    async def _get(self, id: str) -> BaseModel:
+        """The twin of `Whole.get`."""
+        getting, flow = self._whole.getting, _objects.get(self._space, id)
+        if getting is None or (channel := self._backend._channel()) is None:
+            return await self._backend.run(flow)
+        reply: Any
+        try:
+            reply = await channel.send(getting.command(id))
+        except Lost as lost:
+            reply = lost
+        if (found := self._whole.load(id, reply)) is not None:
+            return found
+        return cast(BaseModel, await self._backend._resume(flow, reply))
+
+    async def _store(
+        self,
+        id: str,
+        value: BaseModel,
+        storing: Prepared,
+        make: Callable[[Space, str, BaseModel], Flow[object]],
+        fine: tuple[int, ...] = (1,),
+    ) -> None:
+        """The twin of `Whole._store`."""
+        row, flow = self._whole.dump(value), make(self._space, id, value)
+        if row is None or (channel := self._backend._channel()) is None:
+            await self._backend.run(flow)
+            return
+        reply: Any
+        try:
+            reply = await channel.send(storing.command(id, *row))
+        except Lost as lost:
+            reply = lost
+        if reply not in fine:
+            await self._backend._resume(flow, reply)
 
     @overload
     async def read(self, id: Id | AsyncDObject, field: A, /, *, fresh: bool = ...) -> A: ...

@@ -16,8 +16,8 @@ from .errors import AlreadyExists, CorruptData, NotFound
 
 T = TypeVar("T")
 
-# Of HGETALL, hiredis makes a dict, which takes longer than all else; of HMGET, a list. But HMGET walks a small hash once
-# for each field: there and back, it is faster up to 60 fields, and for the server alone up to 10.
+# Of HGETALL, hiredis makes a dict, which takes longer than all else; of HMGET, a list. But HMGET walks a small hash
+# once for each field: there and back, it is faster up to 60 fields, and for the server alone up to 10.
 _HMGET_MOST = 30
 
 

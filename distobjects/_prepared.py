@@ -5,9 +5,12 @@ For the hot paths of both colours: building a command from its arguments takes l
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
-from . import _objects
+from pydantic import BaseModel
+
+from . import _objects, _scripts
 from ._flow import Argument, Ask, Flow, advance
 from ._space import Space
 from ._wire import stencil
@@ -51,6 +54,35 @@ class PreparedRead(Prepared):
         super().__init__(space, _objects.fetch(space, ID, name))
         self.name = name
         self.decode = space.schema.fields[name].codec.load
+
+
+class PreparedWhole:
+    """What reads and writes whole objects, but for an id and a value.
+
+    Attributes:
+        getting: None where it takes a flow to read one.
+        inserting, replacing: of a row that `dump` gives.
+    """
+
+    __slots__ = ("_rows", "getting", "inserting", "replacing")
+
+    def __init__(self, space: Space) -> None:
+        self._rows = space.schema.rows
+        wide = self._rows.may_lack or _objects.is_wide(space)
+        self.getting = None if wide else Prepared(space, _objects.get(space, ID))
+        raws = [RAW] * len(space.schema.fields)
+        self.inserting, self.replacing = (
+            Prepared(space, _objects.store(space, ID, raws, script)) for script in (_scripts.insert, _scripts.replace)
+        )
+
+    def load(self, id: str, reply: Any) -> BaseModel | None:
+        """Return a snapshot; None where it takes the flow to tell what the reply says."""
+        values = self._rows.load(id, reply) if type(reply) is list else None  # pyright: ignore[reportUnknownArgumentType]
+        return None if values is None else self._rows.snapshot(values)
+
+    def dump(self, value: BaseModel) -> Sequence[bytes] | None:
+        """Return the bytes of an instance's fields; None where it takes the flow to tell them, or what is wrong."""
+        return None if self._rows.may_lack else cast("Sequence[bytes] | None", self._rows.dump(value))
 
 
 def prepared(space: Space, name: str) -> PreparedRead:

@@ -9,15 +9,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from . import _objects, _scripts, _writes
+from . import _objects, _writes
 from ._binding import Backend, Binding
 from ._flow import Flow
-from ._prepared import ID, RAW, Prepared, prepared
+from ._prepared import ID, RAW, Prepared, PreparedWhole, prepared
 from ._space import Space
 from .errors import NotFound
 
@@ -88,24 +88,17 @@ class Whole:
     def __init__(self, backend: Backend, space: Space) -> None:
         self._backend = backend
         self._space = space
-        self._rows = space.schema.rows
-        self._runner = None if self._rows.may_lack else backend._short
-        self._wide = _objects.is_wide(space)
-        self._getting = Prepared(space, _objects.get(space, ID))
-        raws = [RAW] * len(space.schema.fields)
-        self._inserting, self._replacing = (
-            Prepared(space, _objects.store(space, ID, raws, script)) for script in (_scripts.insert, _scripts.replace)
-        )
+        self._runner = backend._short
+        self._prepared = PreparedWhole(space)
 
     def get(self, id: str) -> BaseModel:
         """Return a snapshot of the object."""
-        runner = self._runner
-        if runner is None or self._wide:
+        runner, getting = self._runner, self._prepared.getting
+        if runner is None or getting is None:
             return self._backend.run(_objects.get(self._space, id))
-        reply = runner.send(self._getting.command(id), False)
-        values = self._rows.load(id, reply) if type(reply) is list else None  # pyright: ignore[reportUnknownArgumentType]
-        if values is not None:
-            return self._rows.snapshot(values)
+        reply = runner.send(getting.command(id), False)
+        if (found := self._prepared.load(id, reply)) is not None:
+            return found
         return runner.finish(_objects.get(self._space, id), reply)
 
     def get_or(self, id: str, default: T) -> BaseModel | T:
@@ -117,15 +110,15 @@ class Whole:
 
     def create(self, id: str, value: BaseModel) -> None:
         """Store a new object; refuse to, where something is stored under this id."""
-        self._store(id, value, self._inserting, _objects.create)
+        self._store(id, value, self._prepared.inserting, _objects.create)
 
     def put(self, id: str, value: BaseModel) -> None:
         """Store an object in place of whatever is there."""
-        self._store(id, value, self._replacing, _objects.put)
+        self._store(id, value, self._prepared.replacing, _objects.put)
 
     def get_or_create(self, id: str, value: BaseModel) -> None:
         """Store a new object unless there is one."""
-        self._store(id, value, self._inserting, _objects.get_or_create, unless_there=True)
+        self._store(id, value, self._prepared.inserting, _objects.get_or_create, fine=(1, 0))
 
     def _store(
         self,
@@ -133,14 +126,13 @@ class Whole:
         value: BaseModel,
         storing: Prepared,
         flow: Callable[[Space, str, BaseModel], Flow[object]],
-        *,
-        unless_there: bool = False,
+        fine: tuple[int, ...] = (1,),
     ) -> None:
         runner = self._runner
-        row = None if runner is None else self._rows.dump(value)
+        row = None if runner is None else self._prepared.dump(value)
         if runner is None or row is None:
             self._backend.run(flow(self._space, id, value))
             return
-        reply = runner.send(storing.command(id, *cast(Sequence[bytes], row)), True)
-        if reply != 1 and not (unless_there and reply == 0):
+        reply = runner.send(storing.command(id, *row), True)
+        if reply not in fine:
             runner.finish(flow(self._space, id, value), reply)

@@ -150,23 +150,21 @@ def refuse_slots(client: Any, keys: Sequence[str]) -> None:
 
 def _packed_series(series: Series) -> bytes:
     """Return the same bytes as of each command for itself, packed once."""
-    arguments = _arguments(series.before, series.after, filled=series.rows is not None)
+    filled, pieces = _stencil_of(series.before, series.after, series.rows is not None)
+    keys = series.keys
     if series.rows is not None:
-        keys = map(str.encode, series.keys)
-        return b"".join(map(_stencil(arguments), keys, *zip(*series.rows, strict=True)))
-    if {*map(len, series.keys)} == {length := len(series.keys[0])} and length < len(_HEADS):
-        first, last = _pieces(arguments)
-        first += _HEADS[length]
-        text = (last + first).decode().join(series.keys)
+        return b"".join(map(filled, map(str.encode, keys), *zip(*series.rows, strict=True)))
+    if len(keys) > 1 and {*map(len, keys)} == {length := len(keys[0])} and length < len(_HEADS):
+        first, last = pieces[0] + _HEADS[length], pieces[1]
+        text = (last + first).decode().join(keys)
         if text.isascii():  # so they are of one length in bytes, too: numbers, or UUIDs
             return first + text.encode() + last
-    return b"".join(map(_stencil(arguments), map(str.encode, series.keys)))
+    return b"".join(map(filled, map(str.encode, keys)))
 
 
-def _arguments(
-    before: tuple[Argument, ...], after: tuple[Argument, ...], *, filled: bool
-) -> tuple[Argument | None, ...]:
-    return (*before, None, *(part for each in after for part in ((each, None) if filled else (each,))))
-
-
-_stencil = functools.lru_cache(maxsize=256)(stencil)
+@functools.lru_cache(maxsize=256)
+def _stencil_of(
+    before: tuple[Argument, ...], after: tuple[Argument, ...], has_rows: bool, /
+) -> tuple[Callable[..., bytes], list[bytes]]:
+    arguments = (*before, None, *(part for each in after for part in ((each, None) if has_rows else (each,))))
+    return stencil(arguments), _pieces(arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, cast
@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Base64Bytes, BaseModel, Field, Json, Secret
 
 from distobjects import (
     AlreadyExists,
+    AsyncDObject,
     CorruptData,
     DistObjectsError,
     DObject,
@@ -26,10 +27,12 @@ from distobjects import (
     _objects,
     _writes,
     connect,
+    connect_async,
 )
 from distobjects._binding import Binding
 from distobjects._codecs import Original
 from distobjects._flow import Ask, Flow, advance
+from distobjects._prepared import PreparedWhole
 from distobjects._shortcut import Shortcut, Whole
 from distobjects._wire import packed, stencil
 from distobjects.fields import IntegerField, TextField
@@ -301,21 +304,20 @@ def test_both_ways_read_the_same_object(db: RedisBackend, stored: dict[str, byte
         assert between - before == db._runner.trips - between
 
 
+INSTANCES: list[BaseModel] = [
+    Thing(text="wörd %d %b\r\n"),
+    Thing.model_construct(n=-1, text="t"),
+    Thing.model_construct(n=1),
+    Range.model_construct(lo=10, hi=9),
+    Loud(text="a"),
+    Many(k="8"),
+    Old(n=1),
+    Home(code=b"aGk="),
+]
+
+
 @pytest.mark.parametrize("way", ["create", "put", "get_or_create"])
-@pytest.mark.parametrize(
-    "value",
-    [
-        Thing(text="wörd %d %b\r\n"),
-        Thing.model_construct(n=-1, text="t"),
-        Thing.model_construct(n=1),
-        Range.model_construct(lo=10, hi=9),
-        Loud(text="a"),
-        Many(k="8"),
-        Old(n=1),
-        Home(code=b"aGk="),
-    ],
-    ids=repr,
-)
+@pytest.mark.parametrize("value", INSTANCES, ids=repr)
 def test_both_ways_store_the_same_object(db: RedisBackend, way: str, value: BaseModel) -> None:
     space = db.objects(type(value))._space
     outcomes: list[Any] = []
@@ -379,13 +381,112 @@ def test_an_instance_that_has_been_changed_is_checked_again(db: RedisBackend) ->
 
 
 def test_a_whole_object_s_command_is_that_of_the_flow(db: RedisBackend) -> None:
-    things, value = whole(db, Thing), Thing(text="100 %b %")
-    space = db.objects(Thing)._space
+    space, value = db.objects(Thing)._space, Thing(text="100 %b %")
+    things = PreparedWhole(space)
+    assert things.getting
     row = cast(list[bytes], space.schema.encode_instance(value))
     for id in ("1", "ä", "%d"):
-        assert things._getting.command(id) == _first(_objects.get(space, id))
-        assert things._inserting.command(id, *row) == _first(_objects.create(space, id, value))
-        assert things._replacing.command(id, *row) == _first(_objects.put(space, id, value))
+        assert things.getting.command(id) == _first(_objects.get(space, id))
+        assert things.inserting.command(id, *row) == _first(_objects.create(space, id, value))
+        assert things.replacing.command(id, *row) == _first(_objects.put(space, id, value))
+
+
+# ---- whole objects, with asyncio
+
+
+async def async_outcome(made: Awaitable[object]) -> object:
+    """Return what comes of an operation as `outcome` does, of a live object that it is one."""
+    ended: Any
+    try:
+        ended = await made
+    except Exception as error:  # noqa: BLE001  # compared
+        ended = error
+    return outcome(lambda: _raised_or(ended))
+
+
+def _raised_or(ended: object) -> object:
+    if isinstance(ended, Exception):
+        raise ended
+    return "live" if isinstance(ended, (DObject, AsyncDObject)) else ended
+
+
+@pytest.mark.parametrize("value", INSTANCES, ids=repr)
+def test_both_colours_store_and_read_the_same_object(db: RedisBackend, url: str, value: BaseModel) -> None:
+    key, objects = db.objects(type(value))._space.key("1"), db.objects(type(value))
+    operations: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+        *((way, (value,), {"id": "1"}) for way in ("create", "put", "get_or_create") for _ in range(2)),
+        ("get", ("1",), {}),
+        ("get", ("2",), {}),
+        ("get", ("2", None), {}),
+    ]
+
+    async def asynchronously() -> list[Any]:
+        ended: list[Any] = []
+        async with connect_async(url) as other:
+            for way, args, named in operations:
+                ended.append(await async_outcome(getattr(other.objects(type(value)), way)(*args, **named)))
+                ended.append((db.client.hgetall(key), other._runner.trips))
+        return ended
+
+    ended: list[Any] = []
+    db.client.script_flush()
+    before = db._runner.trips
+    for way, args, named in operations:
+        ended.append(outcome(lambda w=way, a=args, n=named: _raised_or(getattr(objects, w)(*a, **n))))
+        ended.append((db.client.hgetall(key), db._runner.trips - before))
+    db.client.flushdb()
+    db.client.script_flush()
+    assert asyncio.run(asynchronously()) == ended
+
+
+def test_with_asyncio_a_whole_object_is_one_command(url: str, server: Server) -> None:
+    async def commands() -> list[str]:
+        async with connect_async(url) as db:
+            things = db.objects(Thing)
+            for way in (things.put, things.create):
+                await way(Thing(text="t"))
+            with recorder(server) as seen:
+                await things.create(Thing(text="t"), id="1")
+                await things.get_or_create(Thing(text="u"), id="1")
+                assert await things.get("1") == await things.get("1", None) == Thing(text="t")
+                await things.put(Thing(text="v"), id="1")
+        return seen.commands
+
+    assert asyncio.run(commands()) == ["EVALSHA"] * 2 + ["HMGET"] * 2 + ["EVALSHA"]
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.CUT_REPLY, Fault.LOSE_REQUEST])
+def test_with_asyncio_what_is_lost_on_its_way_is_sent_once_and_a_snapshot_again(proxy: Proxy, fault: Fault) -> None:
+    async def block() -> None:
+        async with connect_async(proxy.url) as db:
+            things = db.objects(Thing)
+            for way in (things.put, things.create):
+                await way(Thing(text="t"))
+            for n, way in enumerate((things.create, things.put, things.get_or_create), 1):
+                proxy.arm(fault, "EVALSHA")
+                with pytest.raises(OutcomeUnknown):
+                    await way(Thing(text="t"), id=str(n))
+                assert await things.exists(str(n)) == (fault is not Fault.LOSE_REQUEST)
+                assert len(proxy.fired) == n
+            await things.put(Thing(n=7, text="t"), id="1")
+            proxy.arm(fault, "HMGET", times=3)
+            before = db._runner.trips
+            assert (await things.get("1")).n == 7
+            assert db._runner.trips == before + 4
+
+    asyncio.run(block())
+
+
+def test_with_asyncio_a_script_that_the_server_has_forgotten_is_sent_again(url: str) -> None:
+    async def block() -> None:
+        async with connect_async(url) as db:
+            things = db.objects(Thing)
+            for n, way in enumerate((things.create, things.put, things.get_or_create)):
+                await db.client.script_flush()
+                await way(Thing(text="t", n=n), id=str(n))
+                assert (await things.get(str(n))).n == n
+
+    asyncio.run(block())
 
 
 # ---- failures
