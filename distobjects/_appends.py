@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
-from . import _objects, _scripts, _writes
+from . import _objects, _scripts, _turns, _writes
 from ._containers import plain
 from ._flow import Argument, Flow
 from ._space import Space
@@ -74,11 +74,11 @@ def _extend(
     begun = b"" if known is None or known.raw is None else known.raw[:-1]
     basis = () if known is None else (_writes.fingerprint(space, begun), len(begun))
     while True:
-        waits = elapsed < _writes.TURN_SECONDS
+        waits = elapsed < _turns.TURN_SECONDS
         [status, *rest] = yield from _append(space, id, waits, name, new.text, *basis)
         if status != _writes.TAKEN:
             break
-        elapsed = yield from _writes.queue()
+        elapsed = yield from _turns.queue()
     if status == _writes.NOT_FOR_A_SCRIPT:
         return (yield from _extend_by_change(space, id, name, items, known, creating))
     if status == _writes.WHOLE:

@@ -16,13 +16,14 @@ from ._async import AsyncRunner
 from ._async_collection import AsyncObjects
 from ._async_transaction import AsyncTransaction
 from ._binding import Backend
+from ._compiler import compile_schema
 from ._flow import Flow
 from ._near import Near
-from ._schema import Schema, compile_schema
+from ._schema import Schema
 from ._space import Space, Spaces
 from ._transactions import Parts
+from ._turns import CONFLICT_SECONDS, Patience
 from ._watching import Difference, Watching
-from ._writes import CONFLICT_SECONDS, Patience
 from .errors import Conflict
 
 if TYPE_CHECKING:

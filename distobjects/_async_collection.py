@@ -14,7 +14,7 @@ from ._async_handles import AsyncFieldHandle
 from ._async_live import AsyncDObject, AsyncHome
 from ._async_near_live import NearAsyncDObject
 from ._binding import Binding
-from ._bulk import Fault, Tally, Tell
+from ._bulk import Fault
 from ._changes import Change
 from ._flow import Flow
 from ._generated import live_class, make_live
@@ -22,6 +22,7 @@ from ._near_reads import value_of
 from ._prepared import Prepared, PreparedRead, PreparedWhole
 from ._retry import Lost
 from ._space import Id, Space
+from ._tally import Tally, Tell
 from .errors import NotFound
 
 M = TypeVar("M", bound=BaseModel)
@@ -319,7 +320,7 @@ class AsyncObjects(Generic[M]):
             DistObjectsError: its `ids` were not stored, or, if it is OutcomeUnknown, perhaps not; all before are, and
                 none after.
         """
-        tally = _bulk.Tally(values, on_progress)
+        tally = Tally(values, on_progress)
         make = partial(_bulk.create_many, self._space, tally=tally)
         return _bulk.stored(self._space, [part async for part in self._each(make, self._identified(values), tally)])
 
@@ -330,7 +331,7 @@ class AsyncObjects(Generic[M]):
 
         Arguments and errors are those of `create_many`.
         """
-        tally = _bulk.Tally(values, on_progress)
+        tally = Tally(values, on_progress)
         make = partial(_bulk.put_many, self._space, tally=tally)
         return _bulk.stored(self._space, [part async for part in self._each(make, self._identified(values), tally)])
 
@@ -338,7 +339,7 @@ class AsyncObjects(Generic[M]):
         self, ids: Iterable[Id | AsyncDObject] | AsyncIterable[Id | AsyncDObject], *, on_progress: Tell | None = None
     ) -> list[M | None]:
         """Return snapshots in order, None for what is absent. One round trip for each 1,000."""
-        tally = _bulk.Tally(ids, on_progress)
+        tally = Tally(ids, on_progress)
         parts = self._each(partial(_bulk.get_many, self._space), self._pages(ids), tally)
         return cast(list[M | None], [value async for part in parts for value in part])
 
@@ -386,7 +387,7 @@ class AsyncObjects(Generic[M]):
     ) -> list[tuple[Any, ...] | None]: ...
     async def read_many(self, ids: Any, /, *fields: Any, on_progress: Tell | None = None) -> Any:
         """Return fields of many objects in order, as `read` does, None for what is absent."""
-        tally = _bulk.Tally(ids, on_progress)
+        tally = Tally(ids, on_progress)
         parts = self._each(_arguments.reading_many(self._space, fields), self._pages(ids), tally)
         return [value async for part in parts for value in part]
 
@@ -398,7 +399,7 @@ class AsyncObjects(Generic[M]):
         Raises:
             DistObjectsError: its `ids` were not deleted, or, if it is OutcomeUnknown, perhaps not; all before are.
         """
-        tally = _bulk.Tally(ids, on_progress)
+        tally = Tally(ids, on_progress)
         parts = self._each(partial(_bulk.delete_many, self._space, tally=tally), self._pages(ids), tally)
         return sum([part async for part in parts])
 
@@ -424,7 +425,7 @@ class AsyncObjects(Generic[M]):
 
         While the first 1,000 are used, the next are on their way; whoever ends early has asked for no more than them.
         """
-        tally = _bulk.Tally(ids, on_progress)
+        tally = Tally(ids, on_progress)
         async with aclosing(self._each(partial(_bulk.snapshots, self._space), self._pages(ids), tally)) as parts:
             async for part in parts:
                 for pair in cast(list[tuple[str, M]], part):
@@ -437,7 +438,7 @@ class AsyncObjects(Generic[M]):
         on_progress: Tell | None = None,
     ) -> AsyncIterator[Fault]:
         """Yield every object, or those of these, whose whole model refuses what is stored, and why."""
-        tally = _bulk.Tally(ids, on_progress)
+        tally = Tally(ids, on_progress)
         async with aclosing(self._each(partial(_bulk.audit, self._space), self._pages(ids), tally)) as parts:
             async for part in parts:
                 for fault in part:

@@ -13,16 +13,17 @@ from pydantic import BaseModel
 from . import _stores, _watches
 from ._binding import Backend
 from ._collection import Objects
+from ._compiler import compile_schema
 from ._flow import Flow
 from ._near import Near
 from ._near_fields import Nearby
-from ._schema import Schema, compile_schema
+from ._schema import Schema
 from ._space import Space, Spaces
 from ._sync import Runner
 from ._transaction import Transaction
 from ._transactions import Parts
+from ._turns import CONFLICT_SECONDS, Patience
 from ._watching import Difference, Watching
-from ._writes import CONFLICT_SECONDS, Patience
 from .errors import Conflict
 
 M = TypeVar("M", bound=BaseModel)

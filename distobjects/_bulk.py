@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -18,9 +18,9 @@ from ._flow import Ask, Command, CrossSlot, Flow, NoScript, Series, ask, reading
 from ._rows import Row
 from ._scripts import Script
 from ._space import Space
-from .errors import AlreadyExists, CorruptData, DistObjectsError, FieldUnset, NotFound, OutcomeUnknown
+from ._tally import Tally
+from .errors import AlreadyExists, CorruptData, DistObjectsError, FieldUnset, NotFound
 
-E = TypeVar("E", bound=Exception)
 T = TypeVar("T")
 X = TypeVar("X")
 
@@ -31,8 +31,6 @@ CHUNK = 1000
 # Values in one call of a script that stores several objects: 50 of ten fields keep the server for a third of a
 # millisecond. Twice as many are no faster.
 _VALUES = 500
-
-Tell = Callable[[int, int | None], object]
 
 
 class Fault(NamedTuple):
@@ -47,57 +45,6 @@ def chunks(items: Iterable[T]) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, CHUNK)):
         yield chunk
-
-
-class Tally:
-    """How far an operation on many objects has come.
-
-    Attributes:
-        begun: how many objects have been taken in.
-        done: how many have been dealt with.
-        total: how many there are, None as long as nobody knows.
-        taken: ids that `create_many` found taken.
-    """
-
-    def __init__(self, items: object, tell: Tell | None) -> None:
-        self._tell = tell
-        self.begun = self.done = 0
-        self.total = len(items) if isinstance(items, Sized) else None
-        self.taken: list[str] = []
-
-    def flow(self, flow: Flow[T], size: int) -> Flow[T]:
-        """Count what a flow deals with."""
-        self.begun += size
-        return self._counted(flow, size)
-
-    def _counted(self, flow: Flow[T], size: int) -> Flow[T]:
-        result = yield from flow
-        self.done += size
-        if self._tell is not None:
-            self._tell(self.done, self.total)
-        return result
-
-    def end(self) -> None:
-        """Say that all have been taken in."""
-        self.total = self.begun
-
-    def failed(self, error: E, ids: Sequence[str], others: int) -> E:
-        """Let an error say which objects it is about, and what is known of the others: so many in their chunk."""
-        outcome = "not done"
-        if isinstance(error, DistObjectsError):
-            error.ids = tuple(ids)
-            if isinstance(error, OutcomeUnknown):
-                outcome = "done or not, each of them"
-        taken = f" ({_listed(self.taken)} existed already)" if self.taken else ""
-        done = f"{self.done + others:,} before and beside them{taken}"
-        error.add_note(f"{outcome}: {_listed(ids)}; done: {done}; not sent: all that come after")
-        return error
-
-
-def _listed(ids: Sequence[str]) -> str:
-    """Name a few ids, and say how many more there are."""
-    more = f" and {len(ids) - 5:,} more" if len(ids) > 5 else ""
-    return ", ".join(map(repr, ids[:5])) + more
 
 
 def flows(make: Callable[[list[X]], Flow[T]], chunked: Iterable[list[X]], tally: Tally) -> Iterator[Flow[T]]:

@@ -11,13 +11,14 @@ from pydantic import BaseModel
 
 from . import _arguments, _bulk, _edits, _lock, _objects, _watches, _writes
 from ._binding import Binding, Home
-from ._bulk import Fault, Tally, Tell
+from ._bulk import Fault
 from ._changes import Change
 from ._flow import Flow
 from ._generated import Generated, live_class, make_live
 from ._handles import FieldHandle
 from ._shortcut import Shortcut, Whole
 from ._space import Id, Space
+from ._tally import Tally, Tell
 
 M = TypeVar("M", bound=BaseModel)
 K = TypeVar("K", bound=Id)  # a Mapping is invariant in its keys: one of str is none of Id
@@ -288,7 +289,7 @@ class Objects(Generic[M]):
             DistObjectsError: its `ids` were not stored, or, if it is OutcomeUnknown, perhaps not; all before are, and
                 none after.
         """
-        tally = _bulk.Tally(values, on_progress)
+        tally = Tally(values, on_progress)
         make = partial(_bulk.create_many, self._space, tally=tally)
         return _bulk.stored(self._space, self._each(make, self._identified(values), tally))
 
@@ -297,13 +298,13 @@ class Objects(Generic[M]):
 
         Arguments and errors are those of `create_many`.
         """
-        tally = _bulk.Tally(values, on_progress)
+        tally = Tally(values, on_progress)
         make = partial(_bulk.put_many, self._space, tally=tally)
         return _bulk.stored(self._space, self._each(make, self._identified(values), tally))
 
     def get_many(self, ids: Iterable[Id | M], *, on_progress: Tell | None = None) -> list[M | None]:
         """Return snapshots in order, None for what is absent. One round trip for each 1,000."""
-        tally = _bulk.Tally(ids, on_progress)
+        tally = Tally(ids, on_progress)
         parts = self._each(partial(_bulk.get_many, self._space), self._pages(ids), tally)
         return cast(list[M | None], [value for part in parts for value in part])
 
@@ -331,7 +332,7 @@ class Objects(Generic[M]):
     ) -> list[tuple[Any, ...] | None]: ...
     def read_many(self, ids: Any, /, *fields: Any, on_progress: Tell | None = None) -> Any:
         """Return fields of many objects in order, as `read` does, None for what is absent."""
-        tally = _bulk.Tally(ids, on_progress)
+        tally = Tally(ids, on_progress)
         parts = self._each(_arguments.reading_many(self._space, fields), self._pages(ids), tally)
         return [value for part in parts for value in part]
 
@@ -341,7 +342,7 @@ class Objects(Generic[M]):
         Raises:
             DistObjectsError: its `ids` were not deleted, or, if it is OutcomeUnknown, perhaps not; all before are.
         """
-        tally = _bulk.Tally(ids, on_progress)
+        tally = Tally(ids, on_progress)
         return sum(self._each(partial(_bulk.delete_many, self._space, tally=tally), self._pages(ids), tally))
 
     # ---- all objects
@@ -368,7 +369,7 @@ class Objects(Generic[M]):
 
         While the first 1,000 are used, the next are on their way; whoever ends early has asked for no more than them.
         """
-        tally = _bulk.Tally(ids, on_progress)
+        tally = Tally(ids, on_progress)
         with closing(self._each(partial(_bulk.snapshots, self._space), self._pages(ids), tally)) as parts:
             for part in parts:
                 yield from cast(list[tuple[str, M]], part)
@@ -378,7 +379,7 @@ class Objects(Generic[M]):
 
         Reads trust what writes have validated; data from elsewhere, or from before a model changed, shows here.
         """
-        tally = _bulk.Tally(ids, on_progress)
+        tally = Tally(ids, on_progress)
         with closing(self._each(partial(_bulk.audit, self._space), self._pages(ids), tally)) as parts:
             for part in parts:
                 yield from part

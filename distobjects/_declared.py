@@ -11,9 +11,9 @@ from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
 
 from ._binding import Backend, Binding
+from ._compiler import compile_schema
 from ._live_fields import LiveField
 from ._near_fields import NearField
-from ._schema import compile_schema
 from .errors import InvalidModel
 from .fields import Marker
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from . import _objects, _writes
+from . import _objects, _turns, _writes
 from ._drafts import Draft, open_draft, outcome
 from ._flow import Flow
 from ._space import Space
@@ -49,12 +49,12 @@ def mutate(space: Space, id: str, change: Callable[[Any], object]) -> Flow[BaseM
     Raises:
         Conflict: others kept changing it for 5 seconds; nothing was written.
     """
-    patience = _writes.Patience()
-    return _writes.in_turn(space, id, patience, _mutate(space, id, change, patience))
+    patience = _turns.Patience()
+    return _turns.in_turn(space, id, patience, _mutate(space, id, change, patience))
 
 
-def _mutate(space: Space, id: str, change: Callable[[Any], object], patience: _writes.Patience) -> Flow[BaseModel]:
-    yield from _writes.begin_turn(space, id, [], patience)
+def _mutate(space: Space, id: str, change: Callable[[Any], object], patience: _turns.Patience) -> Flow[BaseModel]:
+    yield from _turns.begin_turn(space, id, [], patience)
     while True:
         draft = yield from open_edit(space, id)
         change(draft)
@@ -63,4 +63,4 @@ def _mutate(space: Space, id: str, change: Callable[[Any], object], patience: _w
         changed = yield from _commit(draft, basis, written)
         if not changed:
             return snapshot
-        yield from _writes.pause(space, id, changed, patience)
+        yield from _turns.pause(space, id, changed, patience)

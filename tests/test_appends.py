@@ -34,8 +34,8 @@ from distobjects import (
     _writes,
     connect,
 )
+from distobjects._compiler import compile_schema
 from distobjects._flow import Ask, Done, Flow, Pause, advance
-from distobjects._schema import compile_schema
 from distobjects._space import Space, Spaces
 from distobjects._writes import Changed
 from tests.fix_servers import Server, recorder

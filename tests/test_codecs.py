@@ -51,8 +51,8 @@ from pydantic_core import SchemaValidator
 from typing_extensions import TypedDict
 
 from distobjects import F, FieldUnset, Objects, connect
+from distobjects._compiler import compile_schema
 from distobjects._roundtrip import same
-from distobjects._schema import compile_schema
 from tests.fix_servers import Server
 
 VALUES = 2000 if os.environ.get("DISTOBJECTS_FULL") else 100

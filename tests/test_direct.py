@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import TzInfo
 
+from distobjects._compiler import compile_schema
 from distobjects._numbers import Origin, mark
 from distobjects._roundtrip import same
-from distobjects._schema import Schema, compile_schema
+from distobjects._schema import Schema
 from tests.test_codecs import TYPES, Colour, Home, Level, Mixed, Size, Unknown, model_of
 
 REFUSED = object()

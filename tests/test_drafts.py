@@ -22,10 +22,10 @@ from pydantic import (
     model_validator,
 )
 
-from distobjects import Conflict, CorruptData, FieldUnset, NotFound, UnknownField, _edits, _writes
+from distobjects import Conflict, CorruptData, FieldUnset, NotFound, UnknownField, _edits, _turns
+from distobjects._compiler import compile_schema
 from distobjects._drafts import open_draft
 from distobjects._flow import Ask, Done, Pause, advance
-from distobjects._schema import compile_schema
 from distobjects._space import Spaces
 from tests.fix_stores import Store
 
@@ -453,7 +453,7 @@ def test_mutate_ends_with_what_the_function_raises(store: Store, students: Any) 
 
 
 def test_mutate_gives_up_with_a_conflict(store: Store, students: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_writes, "CONFLICT_SECONDS", 0.0)
+    monkeypatch.setattr(_turns, "CONFLICT_SECONDS", 0.0)
 
     def change(draft: Student) -> None:
         store.raw.hincrby("Student:1", "age", 1)

@@ -15,9 +15,9 @@ import distobjects
 PACKAGE = Path(distobjects.__file__).parent
 FLOORS = {
     "words": "errors _flow",
-    "meaning": "_space _codecs _direct _roundtrip _unrolled _rows _schema _reference _numbers _impersonation _steps "
-    "_containers _changes fields _near",
-    "operations": "_objects _writes _appends _bulk _scripts _drafts _edits _transactions _near_reads "
+    "meaning": "_space _codecs _direct _roundtrip _unrolled _rows _schema _compiler _reference _numbers _impersonation "
+    "_steps _containers _changes fields _near",
+    "operations": "_objects _turns _writes _appends _tally _bulk _scripts _drafts _edits _transactions _near_reads "
     "_watching _watches _mirrored",
     "runners": "_retry _redis _translation _wire _prepared _links _async_links _sync _async _stores _embedded _leases "
     "_lock _async_lock _resp _channels _exchange _async_channel _messages _invalidations _async_invalidations "

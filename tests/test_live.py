@@ -36,6 +36,7 @@ from distobjects import (
     NotFound,
     RedisBackend,
     UnknownField,
+    _turns,
     _writes,
     connect,
 )
@@ -936,7 +937,7 @@ def test_every_field_that_a_model_validator_changes_is_written(live: Store) -> N
 
 
 def test_a_conflict_is_raised_where_others_never_stop(live: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_writes, "CONFLICT_SECONDS", 0.0)
+    monkeypatch.setattr(_turns, "CONFLICT_SECONDS", 0.0)
     live.objects(Range).create(Range(), id="1")
     ours = _writes.write(live.backend.objects(Range)._space, "1", {"lo": 4})
     with pytest.raises(Conflict) as caught:

@@ -31,9 +31,10 @@ from distobjects import (
     _scripts,
     _writes,
 )
+from distobjects._compiler import compile_schema
 from distobjects._flow import Ask, Command, CrossSlot, Done, Flow, NoScript, Pause, WrongType, advance, reading
-from distobjects._schema import compile_schema
 from distobjects._space import Space, Spaces
+from distobjects._tally import Tally
 from distobjects.fields import TextField
 from tests.fix_models import Thirty
 from tests.fix_servers import recorder
@@ -794,7 +795,7 @@ def test_persisting_is_one_persist() -> None:
 def test_a_thousand_snapshots_are_one_round_trip_and_the_next_is_another() -> None:
     ids = [str(n) for n in range(1001)]
     make = partial(_bulk.get_many, space_of(Student))
-    first, second = _bulk.flows(make, _bulk.chunks(ids), _bulk.Tally(ids, None))
+    first, second = _bulk.flows(make, _bulk.chunks(ids), Tally(ids, None))
     step = advance(first)
     assert asked(step) == [("HMGET", f"Student:{id}", "name", "age", "tags") for id in ids[:1000]]
     assert repeatable(step)
@@ -834,11 +835,9 @@ def test_one_field_of_many_objects_is_one_round_trip_and_defaults_are_asked_for_
     assert advance(flow, [[b"name"], []]) == Done([0, 7, None])
 
 
-def creating(
-    values: dict[str, Student], tally: _bulk.Tally | None = None, *, sharded: bool = False
-) -> Flow[_bulk.Stored]:
+def creating(values: dict[str, Student], tally: Tally | None = None, *, sharded: bool = False) -> Flow[_bulk.Stored]:
     space = space_of(Student, sharded=sharded)
-    return _bulk.create_many(space, list(values.items()), tally or _bulk.Tally(values, None))
+    return _bulk.create_many(space, list(values.items()), tally or Tally(values, None))
 
 
 def values_of(student: Student) -> list[bytes | None]:
@@ -876,7 +875,7 @@ def test_what_a_node_of_a_cluster_has_refused_is_asked_for_singly_then_and_later
     size = 500 // len(Student.model_fields)
     ids, space = [str(n) for n in range(size + 1)], space_of(Student)
     for calls in (2, size + 1):
-        flow = _bulk.create_many(space, [(id, Student(name=id)) for id in ids], _bulk.Tally([], None))
+        flow = _bulk.create_many(space, [(id, Student(name=id)) for id in ids], Tally([], None))
         step = advance(flow)
         assert len(asked(step)) == calls
         if calls == 2:  # the last one has one key, and so one slot
@@ -889,7 +888,7 @@ def test_what_a_node_of_a_cluster_has_refused_is_asked_for_singly_then_and_later
 
 def test_an_id_twice_in_a_chunk_is_stored_twice() -> None:
     values = [("a", Student(name="1")), ("a", Student(name="2"))]
-    flow = _bulk.put_many(space_of(Student), values, _bulk.Tally([], None))
+    flow = _bulk.put_many(space_of(Student), values, Tally([], None))
     assert [command[:4] for command in asked(advance(flow))] == [evalsha(_scripts.replace, "Student:a")] * 2
 
 
@@ -925,7 +924,7 @@ def test_invalid_values_alone_ask_for_nothing() -> None:
 
 
 def test_an_error_among_many_names_what_it_is_about_and_tells_of_the_others() -> None:
-    tally = _bulk.Tally([], None)
+    tally = Tally([], None)
     finished_flow = tally.flow(creating({"x": Student(name="x"), "y": Student(name="y")}, tally), 2)
     advance(finished_flow)
     advance(finished_flow, [[0, 1]])
@@ -940,7 +939,7 @@ def test_an_error_among_many_names_what_it_is_about_and_tells_of_the_others() ->
 
 
 def test_a_lost_reply_among_many_may_mean_each_of_them() -> None:
-    flow = _bulk.delete_many(space_of(Student), [str(n) for n in range(7)], _bulk.Tally([], None))
+    flow = _bulk.delete_many(space_of(Student), [str(n) for n in range(7)], Tally([], None))
     advance(flow)
     with pytest.raises(OutcomeUnknown) as caught:
         flow.throw(OutcomeUnknown("lost"))
@@ -953,7 +952,7 @@ def test_a_lost_reply_among_many_may_mean_each_of_them() -> None:
 
 
 def test_putting_many_is_one_round_trip() -> None:
-    flow = _bulk.put_many(space_of(Student), [(id, Student(name=id)) for id in "ab"], _bulk.Tally([], None))
+    flow = _bulk.put_many(space_of(Student), [(id, Student(name=id)) for id in "ab"], Tally([], None))
     [command] = asked(advance(flow))
     assert command[:6] == ("EVALSHA", _scripts.store_many.sha, 2, "Student:a", "Student:b", 1)
     assert advance(flow, [[1, 1]]) == Done((["a", "b"], []))
@@ -963,12 +962,12 @@ def test_an_error_of_a_call_for_several_is_about_all_of_them() -> None:
     size = 500 // len(Student.model_fields)
     values = [(str(n), Student(name="")) for n in range(size + 2)]
     for failing, ids in (([[1] * size, AccessDenied("NOPERM")], [str(size), str(size + 1)]), (None, None)):
-        flow = _bulk.put_many(space_of(Student), values, _bulk.Tally([], None))
+        flow = _bulk.put_many(space_of(Student), values, Tally([], None))
         advance(flow)
         with pytest.raises((AccessDenied, OutcomeUnknown)) as caught:
             advance(flow, failing) if failing else flow.throw(OutcomeUnknown("lost"))
         assert caught.value.ids == tuple(ids or [id for id, _ in values])
-    flow = _bulk.put_many(space_of(Student), values, _bulk.Tally([], None))
+    flow = _bulk.put_many(space_of(Student), values, Tally([], None))
     advance(flow)
     advance(flow, [[1] * size, NoScript("NOSCRIPT")])
     with pytest.raises(OutcomeUnknown) as lost:
@@ -977,7 +976,7 @@ def test_an_error_of_a_call_for_several_is_about_all_of_them() -> None:
 
 
 def test_deleting_many_is_one_round_trip_and_counts() -> None:
-    flow = _bulk.delete_many(space_of(Student), ["1", "2", "3"], _bulk.Tally([], None))
+    flow = _bulk.delete_many(space_of(Student), ["1", "2", "3"], Tally([], None))
     assert asked(advance(flow)) == [("DEL", f"Student:{id}") for id in "123"]
     assert advance(flow, [1, 0, 1]) == Done(2)
 
@@ -986,7 +985,7 @@ def test_progress_is_told_by_chunk_with_the_total_as_soon_as_it_is_known() -> No
     told: list[tuple[int, int | None]] = []
     ids = [str(n) for n in range(2500)]
     for items, total in ((ids, 2500), (iter(ids), None)):
-        tally = _bulk.Tally(items, lambda done, total: told.append((done, total)))
+        tally = Tally(items, lambda done, total: told.append((done, total)))
         flows = _bulk.flows(partial(_bulk.delete_many, space_of(Student), tally=tally), _bulk.chunks(items), tally)
         for flow in [next(flows), next(flows)]:
             advance(flow)
@@ -1024,7 +1023,7 @@ def test_an_unavailable_server_ends_an_audit() -> None:
 
 def test_nothing_asks_for_nothing() -> None:
     chunked: list[list[str]] = [[], []]
-    assert list(_bulk.flows(partial(_bulk.get_many, space_of(Student)), chunked, _bulk.Tally([], None))) == []
+    assert list(_bulk.flows(partial(_bulk.get_many, space_of(Student)), chunked, Tally([], None))) == []
 
 
 # ---- round trips on real servers
@@ -1114,6 +1113,7 @@ def _edited(store: Store, changes: dict[str, Any]) -> None:
 def _ready(store: Store) -> None:
     """Store what the operations work on; let the server know the scripts and the backend the server."""
     students, ranges = store.objects(Student), store.objects(Range)
+    students.put_many({"1": Student(name="Harry", age=1)})
     students.put(Student(name="Harry", age=1), id="1")
     students.get_or_create(Student(name="Harry"), id="1")
     students.field("1", S.tags).append("a")

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from distobjects._compiler import compile_schema
 from distobjects._flow import reading
 from distobjects._prepared import prepared
-from distobjects._schema import compile_schema
 from distobjects._space import Spaces
 from distobjects._wire import packed
 

@@ -35,8 +35,8 @@ from pydantic import (
 )
 
 from distobjects import InvalidModel, RedisBackend, connect
+from distobjects._compiler import compile_schema
 from distobjects._roundtrip import is_exact, same
-from distobjects._schema import compile_schema
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from distobjects import CorruptData, F, RedisBackend, UnknownField, connect
-from distobjects._schema import compile_schema
+from distobjects._compiler import compile_schema
 
 
 @pytest.fixture

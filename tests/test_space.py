@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel
 
 from distobjects import InvalidModel, connect
-from distobjects._schema import compile_schema
+from distobjects._compiler import compile_schema
 from distobjects._space import Space, Spaces, canonical, new_id
 from tests.fix_servers import Server
 

@@ -25,8 +25,8 @@ from distobjects import (
     connect,
     connect_async,
 )
+from distobjects._compiler import compile_schema
 from distobjects._flow import Ask, Done, advance
-from distobjects._schema import compile_schema
 from distobjects._space import Spaces
 from distobjects._transactions import Parts
 from tests.fix_servers import Server, recorder

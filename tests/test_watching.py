@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from distobjects import _pushes, _watching
+from distobjects._compiler import compile_schema
 from distobjects._flow import Ask, Done, Flow, advance, ask, reading
 from distobjects._pushes import Changed, Pushes, opening
 from distobjects._resp import ProtocolError, ResponseError
-from distobjects._schema import compile_schema
 from distobjects._space import Space
 from distobjects._watches import View
 from distobjects._watching import CHUNK, Complete, Dated, Difference, Digests, Raws, Seen, Sight, Watching

@@ -7,7 +7,7 @@ from typing import Any, Self
 import pytest
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from distobjects import Conflict, F, FieldUnset, NotFound, UnknownField, _writes
+from distobjects import Conflict, F, FieldUnset, NotFound, UnknownField, _turns
 from tests.fix_servers import recorder
 from tests.fix_stores import Store
 
@@ -208,7 +208,7 @@ def test_an_absent_field_changes_from_its_default_or_is_unset(store: Store, stud
 def test_giving_up_is_a_conflict_that_names_the_field(
     store: Store, students: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_writes, "CONFLICT_SECONDS", 0.0)
+    monkeypatch.setattr(_turns, "CONFLICT_SECONDS", 0.0)
     other = iter(range(1000))
     with pytest.raises(Conflict, match="'age' changed meanwhile and nothing was written") as failure:
         students.field("1", S.age).update(lambda age: store.raw.hset("Student:1", "age", next(other) + 50) + 7)
