@@ -27,7 +27,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from distobjects import Conflict, DObject, F, NotFound, _writes, connect
+from distobjects import Conflict, DObject, F, NotFound, _turns, connect
 from distobjects.fields import JSONField
 from tests.fix_servers import KINDS, recorder
 from tests.fix_stores import Store, connected
@@ -666,7 +666,7 @@ def test_others_that_never_stop_end_in_a_conflict(live: Store, monkeypatch: pyte
         return [*value, "x"]
 
     with monkeypatch.context() as patched:
-        patched.setattr(_writes, "CONFLICT_SECONDS", 0.0)
+        patched.setattr(_turns, "CONFLICT_SECONDS", 0.0)
         with pytest.raises(Conflict, match="'tags' changed meanwhile"):
             live.objects(Shelf).field("1", F(Shelf).tags).update(step)
     assert "x" not in now(live).tags
