@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from distobjects import Objects, RedisBackend, StoreUnavailable, _leases
 from distobjects._flow import Command, ask, reading
+from distobjects._redis import lease_arguments
 
 from .fix_servers import Server, poll
 
@@ -31,7 +32,7 @@ class CountingPool(redis.ConnectionPool):
 
     def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
         self.taken += 1
-        return super().get_connection()
+        return super().get_connection(*lease_arguments(super()))
 
     def release(self, connection: Any) -> None:
         self.given += 1
