@@ -84,9 +84,13 @@ def test_an_idle_connection_goes_back_to_the_pool_by_itself(counters: Objects[Co
     assert poll(lambda: pool.taken == pool.given)
 
 
-def test_the_thread_that_gives_back_ends_when_nothing_is_leased(counters: Objects[Counter]) -> None:
+def test_the_thread_that_gives_back_ends_when_nothing_is_leased(
+    counters: Objects[Counter], backend: RedisBackend
+) -> None:
     counters.create(Counter())
-    assert poll(lambda: not [each for each in threading.enumerate() if each.name == "distobjects-leases"])
+    link: Any = backend._runner._link
+    thread = link._leases._keeper
+    assert poll(lambda: not thread.is_alive())
 
 
 def test_a_small_pool_is_left_to_its_user(server: Server, url: str) -> None:
