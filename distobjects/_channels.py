@@ -187,7 +187,7 @@ class SocketChannel:
     def _pushed(self, message: list[Any]) -> None:
         self.spent = True
         if (handle := getattr(self._connection._parser, "handle_push_response", None)) is not None:
-            handle(message)
+            handle(message, disable_decoding=True, push_request=False)
 
     def lives(self) -> bool:
         if self._connection._sock is not self._socket:  # whoever owns the pool has closed its connections

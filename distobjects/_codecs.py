@@ -14,11 +14,13 @@ import functools
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import (
+    VERSION,
     AfterValidator,
     BeforeValidator,
     ConfigDict,
@@ -62,6 +64,10 @@ _VALIDATORS = (AfterValidator, BeforeValidator, WrapValidator, PlainValidator, P
 _SERIALIZERS = (PlainSerializer, WrapSerializer)
 # Python reads no longer number, and pydantic neither.
 _LONG_NUMBER = re.compile(rb"[0-9]{4301}")
+# Floats that are none in JSON. The last is how a script writes a large sum, and pydantic takes it since 2.12.
+_FOR_PYTHON = re.compile(rb"-?inf|nan|-?[1-9][0-9]{18,308}")
+# Before 2.13, pydantic-core takes the finished validator of a nested model class, whatever the schema says of it.
+_REBUILDS = tuple(map(int, VERSION.split(".")[:2])) >= (2, 13)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +165,18 @@ def compile_codec(info: FieldInfo, config: ConfigDict) -> Codec:
         own, judged_config, definitions = _core_schema(annotation, info, config, {})
         judged = _with(definitions, own)
         judge = _build(judged, judged_config)[0]
-    validate = revalidate = judge.validate_python
+    validate: Callable[[Any], Any] = judge.validate_python
+    revalidate = validate
     encode_again = encode
     if not exact:
         made_anew = kind == "json" and not encoded and is_exact(whole, revalidated=True)
         guarded, encode = _guarded(encode, decode), _verified(encode, decode)
-        encode_again = guarded if made_anew else encode
-        revalidate = _build(_doubting(judged), judged_config)[0].validate_python
+        encode_again = guarded if made_anew and _REBUILDS else encode
+        again = _build(_doubting(judged), judged_config)[0]
+        # An instance holds its fields by name; what is new in a list may have them by alias.
+        revalidate = functools.partial(again.validate_python, by_alias=True, by_name=True)
+        if made_anew and not _REBUILDS:
+            revalidate = _reopening(serializer, revalidate)
     _probe(schema, encode, decode)
     dump = _dumping(encode, validate, reopen) if exact else _dumping(encode, _by_name(validate), reopen)
     long = Long(
@@ -216,6 +227,17 @@ def _summable(schema: dict[str, Any]) -> tuple[Literal["int", "float"] | None, M
         return "float", {}
     small = all(type(value) is int and abs(value) < 2**53 for value in limits.values())
     return ("int", limits) if schema["type"] == "int" and limits.keys() <= _BOUNDS and small else (None, {})
+
+
+def _reopening(serializer: SchemaSerializer, validate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Validate nested models by what they hold, where pydantic-core cannot be told to look into them."""
+
+    def revalidate(value: Any) -> Any:
+        with suppress(TypeError):  # a set has no room for what its models hold; they are judged by their bytes alone
+            value = serializer.to_python(value, by_alias=False, round_trip=True, warnings=False)
+        return validate(value)
+
+    return revalidate
 
 
 def _doubting(node: Any) -> Any:
@@ -313,11 +335,8 @@ def _build(schema: dict[str, Any], config: Any) -> tuple[SchemaValidator, Schema
     pydantic-core reuses the finished validator of a nested model class and would skip what `_faithful` changed;
     from 2.13 on it can be told not to. Before, nested bytes that are no UTF-8 are refused when they are written.
     """
-    build: Any = {"schema": schema, "config": config}
-    try:
-        return SchemaValidator(**build, _use_prebuilt=False), SchemaSerializer(**build, _use_prebuilt=False)
-    except TypeError:
-        return SchemaValidator(**build), SchemaSerializer(**build)
+    build: Any = {"schema": schema, "config": config} | ({"_use_prebuilt": False} if _REBUILDS else {})
+    return SchemaValidator(**build), SchemaSerializer(**build)
 
 
 def _kind(inner: dict[str, Any], shapes: frozenset[str], secret: type | None) -> Kind:
@@ -393,7 +412,7 @@ def _float(validator: SchemaValidator, serializer: SchemaSerializer) -> tuple[En
         return NULL if value is None else repr(float(value)).encode()
 
     def decode(raw: bytes) -> Any:
-        return from_python(float(raw)) if raw in (b"inf", b"-inf", b"nan") else from_json(raw)
+        return from_python(float(raw)) if _FOR_PYTHON.fullmatch(raw) else from_json(raw)
 
     return encode, decode
 

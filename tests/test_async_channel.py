@@ -401,7 +401,20 @@ def _health(channel: Channel) -> None:
     channel._used -= 61
 
 
-@pytest.mark.parametrize("happened", [_told_to, _password, _health])
+def _with(method: str) -> pytest.MarkDecorator:
+    """Run a test where connections can be told so."""
+    absent = not hasattr(redis.asyncio.Connection, method)
+    return pytest.mark.skipif(absent, reason=f"this redis-py has no Connection.{method}")
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        pytest.param(_told_to, marks=_with("mark_for_reconnect")),  # since 7.0
+        pytest.param(_password, marks=_with("set_re_auth_token")),  # since 5.3
+        _health,
+    ],
+)
 def test_a_connection_that_redis_py_would_renew_is_renewed_once(url: str, happened: Any) -> None:
     async def work() -> None:
         async with connect_async(url) as db:

@@ -27,7 +27,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from distobjects import Conflict, DObject, F, NotFound, _turns, connect
+from distobjects import Conflict, DObject, F, NotFound, _codecs, _turns, connect
 from distobjects.fields import JSONField
 from tests.fix_servers import KINDS, recorder
 from tests.fix_stores import Store, connected
@@ -304,6 +304,7 @@ def test_reading_costs_the_first_round_trip_alone(live: Store, shelf: Any) -> No
 def test_an_operator_in_place_is_one_operation(live: Store, shelf: Any) -> None:
     assert live.server is not None
     shelf.tags += ["warm"]
+    shelf.meta |= {"warm": 1}
     with recorder(live.server) as seen:
         shelf.tags += ["z"]
         shelf.meta |= {"z": 9}
@@ -359,7 +360,9 @@ def test_a_change_that_is_refused_leaves_redis_untouched(live: Store, shelf: Any
 def test_the_error_names_the_place(shelf: Any) -> None:
     with pytest.raises(ValidationError) as failure:
         shelf.lines[1].prices["a"] = "x"
-    assert failure.value.errors()[0]["loc"] == ("lines", 1, "prices", "a")
+    # With private attributes, a Line is judged by its bytes where pydantic cannot be told to judge it again.
+    place = ("lines", 1, "prices", "a") if _codecs._REBUILDS else ("lines",)
+    assert failure.value.errors()[0]["loc"] == place
 
 
 def test_a_value_is_coerced_as_the_model_does_and_shown_so(live: Store, shelf: Any) -> None:
@@ -1134,3 +1137,47 @@ def test_a_copy_iterates_over_what_it_is_while_it_changes(live: Store, shelf: An
 
     assert list(grow(shelf.nums)) == list(grow([3, 1, 2]))
     assert now(live).nums == [3, 1, 2, 3, 4]
+
+
+# ---- nested models of every kind
+
+
+class House(BaseModel):
+    street_name: str = Field(default="", alias="streetName")
+    rooms: list[int] = []
+
+
+class Street(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+
+
+class Town(BaseModel):
+    hall: House = House()
+    houses: list[House] = []
+    streets: set[Street] = set()
+
+
+def test_a_field_with_an_alias_keeps_its_value_when_something_beside_it_is_changed(live: Store) -> None:
+    town = live.objects(Town).create(Town(hall=House(streetName="High Street")), id="1")
+    town.houses.append(House(streetName="Long Lane"))
+    town.houses.append({"streetName": "Short Lane"})  # type: ignore[arg-type]  # as what comes from outside has it
+    town.hall.rooms.append(1)
+    town.houses[0].rooms.append(2)
+    town.houses[1].street_name += ", West"
+    with live.objects(Town).edit("1") as draft:
+        draft.hall.rooms.append(3)
+        draft.houses[0].street_name += ", East"
+    houses = [House(streetName="Long Lane, East", rooms=[2]), House(streetName="Short Lane, West")]
+    assert live.objects(Town).get("1") == Town(hall=House(streetName="High Street", rooms=[1, 3]), houses=houses)
+
+
+def test_a_set_of_models_is_added_to(live: Store) -> None:
+    town = live.objects(Town).create(Town(), id="1")
+    town.streets.add(Street(name="High Street"))
+    with live.objects(Town).edit("1") as draft:
+        draft.streets.add(Street(name="Long Lane"))
+    assert live.objects(Town).get("1").streets == {Street(name="High Street"), Street(name="Long Lane")}
+    with pytest.raises(ValidationError):
+        town.streets.add(Street.model_construct(name=5))

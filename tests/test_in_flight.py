@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from distobjects import F, OutcomeUnknown, RedisBackend, StoreUnavailable, _bulk, connect, connect_async, progress
 from distobjects._flow import Command, Series
+from distobjects._redis import lease_arguments
 from distobjects._wire import packed
 from tests.fix_faults import Fault, Proxy, faulty
 from tests.fix_models import Thirty
@@ -290,7 +291,7 @@ def test_streams_that_are_left_early_leave_nothing_behind(server: Server) -> Non
         assert objects.get_many(range(5 * SIZE)) == items(5 * SIZE)
         assert objects.count() == 5 * SIZE
     pool: Any = client.connection_pool
-    for connection in [pool.get_connection() for _ in range(8)]:  # one more would be too many
+    for connection in [pool.get_connection(*lease_arguments(pool)) for _ in range(8)]:  # one more would be too many
         pool.release(connection)
     client.close()
 

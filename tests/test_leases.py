@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from distobjects import Objects, RedisBackend, StoreUnavailable, _leases
 from distobjects._flow import Command, ask, reading
+from distobjects._redis import lease_arguments
 
 from .fix_servers import Server, poll
 
@@ -31,7 +32,7 @@ class CountingPool(redis.ConnectionPool):
 
     def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
         self.taken += 1
-        return super().get_connection()
+        return super().get_connection(*lease_arguments(super()))
 
     def release(self, connection: Any) -> None:
         self.given += 1
@@ -83,9 +84,13 @@ def test_an_idle_connection_goes_back_to_the_pool_by_itself(counters: Objects[Co
     assert poll(lambda: pool.taken == pool.given)
 
 
-def test_the_thread_that_gives_back_ends_when_nothing_is_leased(counters: Objects[Counter]) -> None:
+def test_the_thread_that_gives_back_ends_when_nothing_is_leased(
+    counters: Objects[Counter], backend: RedisBackend
+) -> None:
     counters.create(Counter())
-    assert poll(lambda: not [each for each in threading.enumerate() if each.name == "distobjects-leases"])
+    link: Any = backend._runner._link
+    thread = link._leases._keeper
+    assert poll(lambda: not thread.is_alive())
 
 
 def test_a_small_pool_is_left_to_its_user(server: Server, url: str) -> None:

@@ -26,6 +26,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.version import version_short
 
 from distobjects import (
     Conflict,
@@ -581,12 +582,13 @@ def test_a_type_adapter_takes_a_live_object_for_an_instance(harry: Student) -> N
 
 def test_a_type_adapter_dumps_in_one_round_trip(live: Store, plain: Plain) -> None:
     adapter = TypeAdapter(Plain)
+    least = 1 if version_short() >= "2.14" else 2  # before, pydantic asks an instance for its values twice
     with live.counted() as trips:
         assert adapter.dump_python(plain) == {"name": "Ron", "age": 1, "tags": ["a"]}
-    assert trips == [1]
+    assert trips == [least]
     with live.counted() as trips:
         assert adapter.dump_json(plain) == b'{"name":"Ron","age":1,"tags":["a"]}'
-    assert trips == [1]
+    assert trips == [least]
 
 
 def test_validating_a_live_object_asks_for_nothing(live: Store, harry: Student) -> None:

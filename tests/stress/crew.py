@@ -171,7 +171,7 @@ async def _awaited(post: Post, job: Job) -> Any:
         seconds = target.operation_seconds
         async with connect_async(_url(target), operation_seconds=seconds, near=target.near) as db:
             return _with_trips(await job.work(post, db, *job.args), db)
-    async with redis.asyncio.Redis(host="127.0.0.1", port=target.port) as client:
+    async with redis.asyncio.Redis(port=target.port, socket_timeout=target.operation_seconds) as client:
         db = AsyncRedisBackend(client=client)
         return _with_trips(await job.work(post, db, *job.args), db)
 
@@ -182,7 +182,7 @@ def _opened(target: Target) -> Iterator[RedisBackend]:
         with connect(_url(target), operation_seconds=target.operation_seconds, near=target.near) as db:
             yield db
         return
-    with closing(redis.Redis(host="127.0.0.1", port=target.port)) as client:
+    with closing(redis.Redis(port=target.port, socket_timeout=target.operation_seconds)) as client:
         yield RedisBackend(client=client)
 
 
