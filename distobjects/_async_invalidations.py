@@ -30,10 +30,10 @@ class AsyncListener(asyncio.Protocol):
         self._arrived = asyncio.Event()
         self._gone = asyncio.Event()
 
-    async def begin(self, prefix: bytes | None, beside: AsyncReader | None) -> None:
+    async def begin(self, beside: AsyncReader) -> None:
         """Connect and subscribe."""
         try:
-            await asyncio.wait_for(self._begin(prefix, beside), self._connection.socket_timeout)
+            await asyncio.wait_for(self._begin(beside), self._connection.socket_timeout)
         except self._failures as error:
             await self.close()
             raise failure(error, self._where) from error
@@ -41,28 +41,24 @@ class AsyncListener(asyncio.Protocol):
             await self.close()
             raise
 
-    async def _begin(self, prefix: bytes | None, beside: AsyncReader | None) -> None:
+    async def _begin(self, beside: AsyncReader) -> None:
         connection = self._connection
         await connection.connect()
         await connection.send_command("CLIENT", "ID")
         self.id = await connection.read_response()
-        if prefix is not None:
-            await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", self.id, "BCAST", "PREFIX", prefix)
-            await connection.read_response()
         self._transport: Any = connection._writer.transport
         self._socket = self._transport.get_extra_info("socket")
         self._transport.set_protocol(self)
         proof = token()
-        self._transport.write(begin(proof) if beside else begin())
+        self._transport.write(begin(proof))
         while not self._pongs:
             await self._arrived.wait()
             if self._error:
                 raise self._error
             self._arrived.clear()
         self._pongs = 0
-        if beside:
-            await beside.redirect(self.id, proof)
-            self._transport.write(leave(proof))
+        await beside.redirect(self.id, proof)
+        self._transport.write(leave(proof))
 
     def data_received(self, data: bytes) -> None:
         """Take in what has arrived."""
@@ -104,16 +100,7 @@ class AsyncListener(asyncio.Protocol):
             raise failure(self._error, self._where) from self._error
         heard = Heard(self._keys, self._everything, self._pongs)
         self._keys, self._everything, self._pongs = [], False, 0
-        self._arrived.clear()
         return heard
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait until there is something to drain, for so long; say whether there is."""
-        try:
-            await asyncio.wait_for(self._arrived.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
 
     async def close(self) -> None:
         """Close the connection; with it, the server forgets what it was to tell."""
@@ -121,15 +108,6 @@ class AsyncListener(asyncio.Protocol):
             self._transport.abort()  # nothing that is still to be sent is worth waiting for
             await self._gone.wait()
         await self._connection.disconnect(nowait=True)
-
-
-async def open_async_listener(
-    client: Any, prefix: bytes | None = None, *, beside: AsyncReader | None = None
-) -> AsyncListener:
-    """The twin of `open_listener` for asyncio."""
-    listener = AsyncListener(client)
-    await listener.begin(prefix, beside)
-    return listener
 
 
 class AsyncReader:

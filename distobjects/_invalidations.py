@@ -7,7 +7,6 @@ those of the client. A listener belongs to one thread at a time, and to the proc
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
 from contextlib import suppress
@@ -25,21 +24,27 @@ _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Listener:
-    """A connection that hears of changes.
+    """A connection that hears of what the one beside it reads from now on, as soon as that changes.
+
+    Four round trips after connecting: `CLIENT ID`, `SUBSCRIBE` with a `PING`, those of `Reader.redirect`.
 
     Attributes:
         id: of the connection on the server, where `CLIENT TRACKING ON REDIRECT id` sends messages to.
+
+    Raises:
+        StoreUnavailable: the server cannot be reached, or `beside` is connected to another one.
+        AccessDenied: an ACL forbids it.
     """
 
     id: int
 
-    def __init__(self, client: Any, prefix: bytes | None, beside: Reader | None) -> None:
+    def __init__(self, client: Any, beside: Reader) -> None:
         self._where = where(client)
         self._failures: tuple[type[Exception], ...] = (*failures(client), ResponseError)
         self._messages = Messages()
         self._connection = lone_connection(client)
         try:
-            self._begin(prefix, beside)
+            self._begin(beside)
         except self._failures as error:
             self.close()
             raise failure(error, self._where) from error
@@ -47,24 +52,20 @@ class Listener:
             self.close()
             raise
 
-    def _begin(self, prefix: bytes | None, beside: Reader | None) -> None:
+    def _begin(self, beside: Reader) -> None:
         connection = self._connection
         connection.connect()
         connection.send_command("CLIENT", "ID")
         self.id = connection.read_response()
-        if prefix is not None:
-            connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", self.id, "BCAST", "PREFIX", prefix)
-            connection.read_response()
         # From here on, no byte may end up in the parser of redis-py, which would wait for the rest of a message.
         self._socket: socket.socket = connection._sock
         proof = token()
-        self._socket.sendall(begin(proof) if beside else begin())
+        self._socket.sendall(begin(proof))
         pongs = 0
         while not pongs:
             pongs = self._heard(self._socket.recv(_CHUNK)).pongs
-        if beside:
-            beside.redirect(self.id, proof)
-            self._socket.sendall(leave(proof))
+        beside.redirect(self.id, proof)
+        self._socket.sendall(leave(proof))
         self._socket.setblocking(False)
 
     def fileno(self) -> int:
@@ -103,32 +104,9 @@ class Listener:
             raise ConnectionResetError("the server has closed the connection")
         return self._messages.feed(data)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until there is something to drain, for so long; say whether there is."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
-
     def close(self) -> None:
         """Close the connection; with it, the server forgets what it was to tell."""
         self._connection.disconnect()
-
-
-def open_listener(client: Any, prefix: bytes | None = None, *, beside: Reader | None = None) -> Listener:
-    """Open a listener on the server of a client that has its own pool.
-
-    Two round trips after connecting, one more with a prefix, two with a reader: `CLIENT ID`, `CLIENT TRACKING ...
-    BCAST`, `SUBSCRIBE` with a `PING`; those of `Reader.redirect`.
-
-    Args:
-        prefix: hear of all keys that begin so.
-        beside: hear of what this connection reads from now on.
-
-    Raises:
-        StoreUnavailable: the server cannot be reached, or `beside` is connected to another one.
-        AccessDenied: an ACL forbids it.
-    """
-    return Listener(client, prefix, beside)
 
 
 class Reader:

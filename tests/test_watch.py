@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from distobjects import AccessDenied, Change, CorruptData, F, StoreUnavailable, connect, connect_async
+from distobjects._pushes import Changed
 from tests.fix_faults import Fault, faulty
 from tests.fix_servers import Server, poll, running
 from tests.fix_stores import FACES, Store, handed_over
@@ -179,6 +180,15 @@ def test_what_you_write_yourself_is_told_too(place: Store) -> None:
         watch.next()
         objects.update("1", {"age": 3, "tags": ["a"]})
         assert watch.next() == ("1", {"age", "tags"}, Student(), Student(age=3, tags=["a"]))
+
+
+def test_a_line_hears_of_what_begins_with_its_prefix_and_of_nothing_else(place: Store) -> None:
+    runner = place.backend._runner
+    line = place.run((runner.line if place.loop is None else runner._line)(b"Student:", 1.0))
+    assert place.run(line.hear(0)) == Changed([])
+    place.raw.set("Other:1", "x")
+    put(place)
+    assert place.run(line.hear(30)) == Changed([b"Student:1"])
 
 
 def connections(raw: Any) -> list[dict[str, str]]:
