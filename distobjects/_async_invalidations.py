@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ._beside import Beside
 from ._flow import Ask
 from ._messages import PING, Heard, Messages, begin, leave, token
-from ._redis import failures, lone_connection, where
 from ._resp import ResponseError
 from ._translation import failure, reply_error
 from ._wire import packed
 
 
-class AsyncListener(asyncio.Protocol):
+class AsyncListener(Beside, asyncio.Protocol):
     """The twin of `Listener`: the event loop puts what arrives where `drain` finds it."""
 
     id: int
 
     def __init__(self, client: Any) -> None:
-        self._where = where(client)
-        self._failures: tuple[type[Exception], ...] = (*failures(client), ResponseError)
+        super().__init__(client)
         self._messages = Messages()
-        self._connection = lone_connection(client)
         self._socket: Any = None
         self._keys: list[bytes] = []
         self._everything, self._pongs = False, 0
@@ -33,10 +31,8 @@ class AsyncListener(asyncio.Protocol):
     async def begin(self, beside: AsyncReader) -> None:
         """Connect and subscribe."""
         try:
-            await asyncio.wait_for(self._begin(beside), self._connection.socket_timeout)
-        except self._failures as error:
-            await self.close()
-            raise failure(error, self._where) from error
+            with self._translated:
+                await asyncio.wait_for(self._begin(beside), self._connection.socket_timeout)
         except BaseException:
             await self.close()
             raise
@@ -110,21 +106,14 @@ class AsyncListener(asyncio.Protocol):
         await self._connection.disconnect(nowait=True)
 
 
-class AsyncReader:
+class AsyncReader(Beside):
     """The twin of `Reader` for asyncio; to be used by one task at a time."""
-
-    def __init__(self, client: Any) -> None:
-        self._where = where(client)
-        self._failures = failures(client)
-        self._connection = lone_connection(client)
 
     async def begin(self) -> None:
         """Connect."""
         try:
-            await self._connection.connect()
-        except self._failures as error:
-            await self.close()
-            raise failure(error, self._where) from error
+            with self._translated:
+                await self._connection.connect()
         except BaseException:
             await self.close()
             raise
@@ -148,11 +137,9 @@ class AsyncReader:
 
     async def post(self, ask: Ask) -> list[Any]:
         """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
-        try:
+        with self._translated:
             await self._connection.send_packed_command((packed(ask.commands),), check_health=False)
             return [await self._reply() for _ in ask.commands]
-        except self._failures as error:
-            raise failure(error, self._where) from error
 
     async def _reply(self) -> Any:
         try:

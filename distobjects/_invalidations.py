@@ -12,18 +12,17 @@ import ssl
 from contextlib import suppress
 from typing import Any
 
+from ._beside import Beside
 from ._flow import Ask
 from ._messages import PING, Heard, Messages, begin, leave, token
-from ._redis import failures, lone_connection, where
-from ._resp import ResponseError
-from ._translation import failure, reply_error
+from ._translation import reply_error
 from ._wire import packed
 
 _CHUNK = 1 << 16
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class Listener:
+class Listener(Beside):
     """A connection that hears of what the one beside it reads from now on, as soon as that changes.
 
     Four round trips after connecting: `CLIENT ID`, `SUBSCRIBE` with a `PING`, those of `Reader.redirect`.
@@ -39,15 +38,11 @@ class Listener:
     id: int
 
     def __init__(self, client: Any, beside: Reader) -> None:
-        self._where = where(client)
-        self._failures: tuple[type[Exception], ...] = (*failures(client), ResponseError)
+        super().__init__(client)
         self._messages = Messages()
-        self._connection = lone_connection(client)
         try:
-            self._begin(beside)
-        except self._failures as error:
-            self.close()
-            raise failure(error, self._where) from error
+            with self._translated:
+                self._begin(beside)
         except BaseException:
             self.close()
             raise
@@ -74,11 +69,8 @@ class Listener:
 
     def ping(self) -> None:
         """Ask the server for a sign of life, without waiting; `drain` tells when it has come."""
-        try:
-            with suppress(*_NOTHING_YET):  # nothing leaves any more: the answer will be missed
-                self._socket.send(PING)
-        except self._failures as error:
-            raise failure(error, self._where) from error
+        with self._translated, suppress(*_NOTHING_YET):  # where nothing leaves any more, the answer will be missed
+            self._socket.send(PING)
 
     def drain(self) -> Heard:
         """Return what has arrived, without waiting.
@@ -88,16 +80,13 @@ class Listener:
         """
         keys: list[bytes] = []
         everything, pongs = False, 0
-        try:
+        with self._translated, suppress(*_NOTHING_YET):
             while True:
                 heard = self._heard(self._socket.recv(_CHUNK))
                 keys += heard.keys
                 everything |= heard.everything
                 pongs += heard.pongs
-        except _NOTHING_YET:
-            return Heard(keys, everything, pongs)
-        except self._failures as error:
-            raise failure(error, self._where) from error
+        return Heard(keys, everything, pongs)
 
     def _heard(self, data: bytes) -> Heard:
         if not data:
@@ -109,7 +98,7 @@ class Listener:
         self._connection.disconnect()
 
 
-class Reader:
+class Reader(Beside):
     """A connection that reads what is to be cached; the server tells the listener when that changes.
 
     It is beside the pool too: as soon as a connection ends, the server forgets what was read over it, and tells
@@ -117,16 +106,12 @@ class Reader:
     """
 
     def __init__(self, client: Any) -> None:
-        self._where = where(client)
-        self._failures = failures(client)
-        self._connection = lone_connection(client)
+        super().__init__(client)
         self._unanswered = 0
         try:
-            self._connection.connect()
-            self._socket: socket.socket = self._connection._sock
-        except self._failures as error:
-            self.close()
-            raise failure(error, self._where) from error
+            with self._translated:
+                self._connection.connect()
+                self._socket: socket.socket = self._connection._sock
         except BaseException:
             self.close()
             raise
@@ -156,12 +141,10 @@ class Reader:
 
     def post(self, ask: Ask) -> list[Any]:
         """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
-        try:
+        with self._translated:
             self._connection.send_packed_command((packed(ask.commands),), check_health=False)
             self._answers()
             return [self._reply() for _ in ask.commands]
-        except self._failures as error:
-            raise failure(error, self._where) from error
 
     def _reply(self) -> Any:
         try:
@@ -173,10 +156,8 @@ class Reader:
 
     def ping(self) -> None:
         """Ask the server for a sign of life, without waiting."""
-        try:
+        with self._translated:
             self._connection.send_packed_command((PING,), check_health=False)
-        except self._failures as error:
-            raise failure(error, self._where) from error
         self._unanswered += 1
 
     def drain(self) -> int:
@@ -185,10 +166,8 @@ class Reader:
         Raises:
             StoreUnavailable: the connection is lost.
         """
-        try:
+        with self._translated:
             return self._answers() if self._connection.can_read(timeout=0) else 0
-        except self._failures as error:
-            raise failure(error, self._where) from error
 
     def _answers(self) -> int:
         read = 0
