@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -360,6 +361,51 @@ def test_a_break_leaves_no_connection(place: Store) -> None:
 
         place.loop.run(broken())
     poll(lambda: not connections(place.raw))
+
+
+@contextmanager
+def between_any_two_lines(interfere: Callable[[], object]) -> Iterator[None]:
+    """Do what another thread may do there."""
+
+    def trace(*_: object) -> Any:
+        interfere()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def test_the_backend_can_be_closed_while_other_threads_begin_to_watch() -> None:
+    backend, lines = connect("memory://crowd"), list[Any]()
+
+    def begin() -> None:
+        lines.append(backend._runner.line(b"", 1.0))
+
+    begin()
+    with between_any_two_lines(begin):
+        backend.close()
+    assert len(lines) > 10
+
+
+def test_an_asyncio_backend_can_be_closed_while_other_threads_begin_to_watch() -> None:
+    async def close() -> None:
+        backend, lines = connect_async("memory://crowd"), list[Any]()
+
+        def begin() -> None:
+            with pytest.raises(StopIteration) as ended:  # there is nothing in it to wait for
+                backend._runner._line(b"", 1.0).send(None)
+            lines.append(ended.value.value)
+
+        begin()
+        with between_any_two_lines(begin):
+            await backend.close()
+        assert len(lines) > 10
+
+    asyncio.run(close())
 
 
 def test_closing_the_backend_ends_one_that_waits_and_one_that_does_not(place: Store) -> None:
