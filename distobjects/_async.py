@@ -83,6 +83,8 @@ class AsyncRunner:
             if self.near is None and not self.closed and (begin := getattr(self._link(), "begin", None)) is not None:
                 channel = begin()
             self._latest = asyncio.get_running_loop(), channel
+            if self.closed:  # meanwhile, by another thread
+                self._latest = None, None
         if channel is not None:
             self.trips += 1
         return channel
@@ -232,10 +234,10 @@ class AsyncRunner:
     async def close(self, *, own: bool) -> None:
         """Run nothing more. Close the running loop's client if it is our `own`; others ended with their loops."""
         self.closed = True
+        self._latest = None, None
         for ref in self._lines.keyrefs():
             if (line := ref()) is not None and line.loop is asyncio.get_running_loop():
                 await line.close()
-        self._latest = None, None
         link = self._links.pop(asyncio.get_running_loop(), None)
         if self.near is not None and link is not None:
             await link.forget()
