@@ -49,7 +49,8 @@ class AsyncRunner:
         self._latest: tuple[asyncio.AbstractEventLoop | None, Channel | None] = None, None
         self.closed = False
         self.trips = 0
-        self._lines: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Not a set: the keys of this come in one piece, whatever other threads add meanwhile.
+        self._lines: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()
 
     @property
     def where(self) -> str:
@@ -82,6 +83,8 @@ class AsyncRunner:
             if self.near is None and not self.closed and (begin := getattr(self._link(), "begin", None)) is not None:
                 channel = begin()
             self._latest = asyncio.get_running_loop(), channel
+            if self.closed:  # meanwhile, by another thread
+                self._latest = None, None
         if channel is not None:
             self.trips += 1
         return channel
@@ -150,7 +153,7 @@ class AsyncRunner:
         from . import _async_lines
 
         line = await _async_lines.open_async_line(self.client, prefix, self._post, poll_seconds)
-        self._lines.add(line)
+        self._lines[line] = None
         if self.closed:  # meanwhile
             await line.close()
         return line
@@ -231,9 +234,10 @@ class AsyncRunner:
     async def close(self, *, own: bool) -> None:
         """Run nothing more. Close the running loop's client if it is our `own`; others ended with their loops."""
         self.closed = True
-        for line in [each for each in self._lines if each.loop is asyncio.get_running_loop()]:
-            await line.close()
         self._latest = None, None
+        for ref in self._lines.keyrefs():
+            if (line := ref()) is not None and line.loop is asyncio.get_running_loop():
+                await line.close()
         link = self._links.pop(asyncio.get_running_loop(), None)
         if self.near is not None and link is not None:
             await link.forget()

@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ._beside import Beside
 from ._flow import Ask
 from ._messages import PING, Heard, Messages, begin, leave, token
-from ._redis import failures, lone_connection, where
 from ._resp import ResponseError
 from ._translation import failure, reply_error
 from ._wire import packed
 
 
-class AsyncListener(asyncio.Protocol):
+class AsyncListener(Beside, asyncio.Protocol):
     """The twin of `Listener`: the event loop puts what arrives where `drain` finds it."""
 
     id: int
 
     def __init__(self, client: Any) -> None:
-        self._where = where(client)
-        self._failures: tuple[type[Exception], ...] = (*failures(client), ResponseError)
+        super().__init__(client)
         self._messages = Messages()
-        self._connection = lone_connection(client)
         self._socket: Any = None
         self._keys: list[bytes] = []
         self._everything, self._pongs = False, 0
@@ -30,39 +28,33 @@ class AsyncListener(asyncio.Protocol):
         self._arrived = asyncio.Event()
         self._gone = asyncio.Event()
 
-    async def begin(self, prefix: bytes | None, beside: AsyncReader | None) -> None:
+    async def begin(self, beside: AsyncReader) -> None:
         """Connect and subscribe."""
         try:
-            await asyncio.wait_for(self._begin(prefix, beside), self._connection.socket_timeout)
-        except self._failures as error:
-            await self.close()
-            raise failure(error, self._where) from error
+            with self._translated:
+                await asyncio.wait_for(self._begin(beside), self._connection.socket_timeout)
         except BaseException:
             await self.close()
             raise
 
-    async def _begin(self, prefix: bytes | None, beside: AsyncReader | None) -> None:
+    async def _begin(self, beside: AsyncReader) -> None:
         connection = self._connection
         await connection.connect()
         await connection.send_command("CLIENT", "ID")
         self.id = await connection.read_response()
-        if prefix is not None:
-            await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", self.id, "BCAST", "PREFIX", prefix)
-            await connection.read_response()
         self._transport: Any = connection._writer.transport
         self._socket = self._transport.get_extra_info("socket")
         self._transport.set_protocol(self)
         proof = token()
-        self._transport.write(begin(proof) if beside else begin())
+        self._transport.write(begin(proof))
         while not self._pongs:
             await self._arrived.wait()
             if self._error:
                 raise self._error
             self._arrived.clear()
         self._pongs = 0
-        if beside:
-            await beside.redirect(self.id, proof)
-            self._transport.write(leave(proof))
+        await beside.redirect(self.id, proof)
+        self._transport.write(leave(proof))
 
     def data_received(self, data: bytes) -> None:
         """Take in what has arrived."""
@@ -104,16 +96,7 @@ class AsyncListener(asyncio.Protocol):
             raise failure(self._error, self._where) from self._error
         heard = Heard(self._keys, self._everything, self._pongs)
         self._keys, self._everything, self._pongs = [], False, 0
-        self._arrived.clear()
         return heard
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait until there is something to drain, for so long; say whether there is."""
-        try:
-            await asyncio.wait_for(self._arrived.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
 
     async def close(self) -> None:
         """Close the connection; with it, the server forgets what it was to tell."""
@@ -123,30 +106,14 @@ class AsyncListener(asyncio.Protocol):
         await self._connection.disconnect(nowait=True)
 
 
-async def open_async_listener(
-    client: Any, prefix: bytes | None = None, *, beside: AsyncReader | None = None
-) -> AsyncListener:
-    """The twin of `open_listener` for asyncio."""
-    listener = AsyncListener(client)
-    await listener.begin(prefix, beside)
-    return listener
-
-
-class AsyncReader:
+class AsyncReader(Beside):
     """The twin of `Reader` for asyncio; to be used by one task at a time."""
-
-    def __init__(self, client: Any) -> None:
-        self._where = where(client)
-        self._failures = failures(client)
-        self._connection = lone_connection(client)
 
     async def begin(self) -> None:
         """Connect."""
         try:
-            await self._connection.connect()
-        except self._failures as error:
-            await self.close()
-            raise failure(error, self._where) from error
+            with self._translated:
+                await self._connection.connect()
         except BaseException:
             await self.close()
             raise
@@ -170,11 +137,9 @@ class AsyncReader:
 
     async def post(self, ask: Ask) -> list[Any]:
         """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
-        try:
+        with self._translated:
             await self._connection.send_packed_command((packed(ask.commands),), check_health=False)
             return [await self._reply() for _ in ask.commands]
-        except self._failures as error:
-            raise failure(error, self._where) from error
 
     async def _reply(self) -> Any:
         try:

@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
+from ._beside import Beside
 from ._flow import Ask, reading
 from ._pushes import Changed, Pushes, opening
-from ._redis import failures, has_own_pool, lone_connection, where
+from ._redis import has_own_pool
 from ._resp import ResponseError
-from ._translation import failure, reply_error
+from ._translation import reply_error
 from ._watching import SILENT_SECONDS
 from ._wire import packed
 
@@ -22,15 +23,13 @@ _REPLY_SECONDS = 5.0
 _PING = Ask([reading("PING")])
 
 
-class AsyncLine(asyncio.Protocol):
+class AsyncLine(Beside, asyncio.Protocol):
     """The twin of `Line`: the event loop takes in what arrives."""
 
     def __init__(self, client: Any) -> None:
+        super().__init__(client)
         self.loop = asyncio.get_running_loop()
-        self._where = where(client)
-        self._failures: tuple[type[Exception], ...] = (*failures(client), ResponseError)
         self._pushes = Pushes()
-        self._connection = lone_connection(client)
         self._reply_seconds: float = self._connection.socket_timeout or _REPLY_SECONDS
         self._transport: Any = None
         self._error: Exception | None = None
@@ -40,15 +39,13 @@ class AsyncLine(asyncio.Protocol):
     async def begin(self, prefix: bytes | None) -> None:
         """Connect, and let the server tell of changes."""
         try:
-            await self._connection.connect()
-            self._transport = self._connection._writer.transport
-            self._transport.set_protocol(self)
-            for reply in await self._replies(opening(prefix), self._reply_seconds):
-                if isinstance(reply, ResponseError):
-                    raise reply
-        except self._failures as error:
-            await self.close()
-            raise failure(error, self._where) from error
+            with self._translated:
+                await self._connection.connect()
+                self._transport = self._connection._writer.transport
+                self._transport.set_protocol(self)
+                for reply in await self._replies(opening(prefix), self._reply_seconds):
+                    if isinstance(reply, ResponseError):
+                        raise reply
         except BaseException:
             await self.close()
             raise
@@ -86,10 +83,8 @@ class AsyncLine(asyncio.Protocol):
         await self._posted(_PING, SILENT_SECONDS)
 
     async def _posted(self, ask: Ask, seconds: float) -> list[Any]:
-        try:
+        with self._translated:
             return await self._replies(ask, seconds)
-        except self._failures as error:
-            raise failure(error, self._where) from error
 
     async def _replies(self, ask: Ask, seconds: float) -> list[Any]:
         self._check()
@@ -108,7 +103,7 @@ class AsyncLine(asyncio.Protocol):
         Raises:
             StoreUnavailable: the connection is lost; whatever changes from now on is not heard.
         """
-        try:
+        with self._translated:
             self._check()
             if not self._pushes and seconds > 0:
                 self._arrived.clear()
@@ -118,8 +113,6 @@ class AsyncLine(asyncio.Protocol):
                 except TimeoutError:
                     pass
                 self._check()
-        except self._failures as error:
-            raise failure(error, self._where) from error
         return self._pushes.taken()
 
     def _check(self) -> None:

@@ -92,9 +92,7 @@ class AsyncLookout:
             asked = time.monotonic()
             await line.ping()
             self.alive = asked
-        watching.changed(changed.keys)
-        if changed.everything:
-            watching.everything()
+        watching.changed(changed.keys, everything=changed.everything)
         self._looked = asked = time.monotonic()
         due = watching.due(asked) == 0
         found = await _run(watching.look(asked), self._post or line.post)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from ._async_invalidations import AsyncListener, AsyncReader, open_async_listener
+from ._async_invalidations import AsyncListener, AsyncReader
 from ._async_links import AsyncClientLink, AsyncPoolLink
 from ._flow import Ask, Command, Done, advance
 from ._near import Cache, Entry, Near, Pulse, Table
@@ -186,10 +186,10 @@ class AsyncNearLink:
 
     async def _open(self) -> None:
         now = monotonic()
-        reader = AsyncReader(self.client)
+        reader, listener = AsyncReader(self.client), AsyncListener(self.client)
         await reader.begin()
         try:
-            listener = await open_async_listener(self.client, beside=reader)
+            await listener.begin(reader)
         except BaseException:
             await reader.close()
             raise

@@ -7,64 +7,60 @@ those of the client. A listener belongs to one thread at a time, and to the proc
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
 from contextlib import suppress
 from typing import Any
 
+from ._beside import Beside
 from ._flow import Ask
 from ._messages import PING, Heard, Messages, begin, leave, token
-from ._redis import failures, lone_connection, where
-from ._resp import ResponseError
-from ._translation import failure, reply_error
+from ._translation import reply_error
 from ._wire import packed
 
 _CHUNK = 1 << 16
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class Listener:
-    """A connection that hears of changes.
+class Listener(Beside):
+    """A connection that hears of what the one beside it reads from now on, as soon as that changes.
+
+    Four round trips after connecting: `CLIENT ID`, `SUBSCRIBE` with a `PING`, those of `Reader.redirect`.
 
     Attributes:
         id: of the connection on the server, where `CLIENT TRACKING ON REDIRECT id` sends messages to.
+
+    Raises:
+        StoreUnavailable: the server cannot be reached, or `beside` is connected to another one.
+        AccessDenied: an ACL forbids it.
     """
 
     id: int
 
-    def __init__(self, client: Any, prefix: bytes | None, beside: Reader | None) -> None:
-        self._where = where(client)
-        self._failures: tuple[type[Exception], ...] = (*failures(client), ResponseError)
+    def __init__(self, client: Any, beside: Reader) -> None:
+        super().__init__(client)
         self._messages = Messages()
-        self._connection = lone_connection(client)
         try:
-            self._begin(prefix, beside)
-        except self._failures as error:
-            self.close()
-            raise failure(error, self._where) from error
+            with self._translated:
+                self._begin(beside)
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, prefix: bytes | None, beside: Reader | None) -> None:
+    def _begin(self, beside: Reader) -> None:
         connection = self._connection
         connection.connect()
         connection.send_command("CLIENT", "ID")
         self.id = connection.read_response()
-        if prefix is not None:
-            connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", self.id, "BCAST", "PREFIX", prefix)
-            connection.read_response()
         # From here on, no byte may end up in the parser of redis-py, which would wait for the rest of a message.
         self._socket: socket.socket = connection._sock
         proof = token()
-        self._socket.sendall(begin(proof) if beside else begin())
+        self._socket.sendall(begin(proof))
         pongs = 0
         while not pongs:
             pongs = self._heard(self._socket.recv(_CHUNK)).pongs
-        if beside:
-            beside.redirect(self.id, proof)
-            self._socket.sendall(leave(proof))
+        beside.redirect(self.id, proof)
+        self._socket.sendall(leave(proof))
         self._socket.setblocking(False)
 
     def fileno(self) -> int:
@@ -73,11 +69,8 @@ class Listener:
 
     def ping(self) -> None:
         """Ask the server for a sign of life, without waiting; `drain` tells when it has come."""
-        try:
-            with suppress(*_NOTHING_YET):  # nothing leaves any more: the answer will be missed
-                self._socket.send(PING)
-        except self._failures as error:
-            raise failure(error, self._where) from error
+        with self._translated, suppress(*_NOTHING_YET):  # where nothing leaves any more, the answer will be missed
+            self._socket.send(PING)
 
     def drain(self) -> Heard:
         """Return what has arrived, without waiting.
@@ -87,51 +80,25 @@ class Listener:
         """
         keys: list[bytes] = []
         everything, pongs = False, 0
-        try:
+        with self._translated, suppress(*_NOTHING_YET):
             while True:
                 heard = self._heard(self._socket.recv(_CHUNK))
                 keys += heard.keys
                 everything |= heard.everything
                 pongs += heard.pongs
-        except _NOTHING_YET:
-            return Heard(keys, everything, pongs)
-        except self._failures as error:
-            raise failure(error, self._where) from error
+        return Heard(keys, everything, pongs)
 
     def _heard(self, data: bytes) -> Heard:
         if not data:
             raise ConnectionResetError("the server has closed the connection")
         return self._messages.feed(data)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until there is something to drain, for so long; say whether there is."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
-
     def close(self) -> None:
         """Close the connection; with it, the server forgets what it was to tell."""
         self._connection.disconnect()
 
 
-def open_listener(client: Any, prefix: bytes | None = None, *, beside: Reader | None = None) -> Listener:
-    """Open a listener on the server of a client that has its own pool.
-
-    Two round trips after connecting, one more with a prefix, two with a reader: `CLIENT ID`, `CLIENT TRACKING ...
-    BCAST`, `SUBSCRIBE` with a `PING`; those of `Reader.redirect`.
-
-    Args:
-        prefix: hear of all keys that begin so.
-        beside: hear of what this connection reads from now on.
-
-    Raises:
-        StoreUnavailable: the server cannot be reached, or `beside` is connected to another one.
-        AccessDenied: an ACL forbids it.
-    """
-    return Listener(client, prefix, beside)
-
-
-class Reader:
+class Reader(Beside):
     """A connection that reads what is to be cached; the server tells the listener when that changes.
 
     It is beside the pool too: as soon as a connection ends, the server forgets what was read over it, and tells
@@ -139,16 +106,12 @@ class Reader:
     """
 
     def __init__(self, client: Any) -> None:
-        self._where = where(client)
-        self._failures = failures(client)
-        self._connection = lone_connection(client)
+        super().__init__(client)
         self._unanswered = 0
         try:
-            self._connection.connect()
-            self._socket: socket.socket = self._connection._sock
-        except self._failures as error:
-            self.close()
-            raise failure(error, self._where) from error
+            with self._translated:
+                self._connection.connect()
+                self._socket: socket.socket = self._connection._sock
         except BaseException:
             self.close()
             raise
@@ -178,12 +141,10 @@ class Reader:
 
     def post(self, ask: Ask) -> list[Any]:
         """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
-        try:
+        with self._translated:
             self._connection.send_packed_command((packed(ask.commands),), check_health=False)
             self._answers()
             return [self._reply() for _ in ask.commands]
-        except self._failures as error:
-            raise failure(error, self._where) from error
 
     def _reply(self) -> Any:
         try:
@@ -195,10 +156,8 @@ class Reader:
 
     def ping(self) -> None:
         """Ask the server for a sign of life, without waiting."""
-        try:
+        with self._translated:
             self._connection.send_packed_command((PING,), check_health=False)
-        except self._failures as error:
-            raise failure(error, self._where) from error
         self._unanswered += 1
 
     def drain(self) -> int:
@@ -207,10 +166,8 @@ class Reader:
         Raises:
             StoreUnavailable: the connection is lost.
         """
-        try:
+        with self._translated:
             return self._answers() if self._connection.can_read(timeout=0) else 0
-        except self._failures as error:
-            raise failure(error, self._where) from error
 
     def _answers(self) -> int:
         read = 0

@@ -6,9 +6,10 @@
 2. Whatever goes wrong in between, the connection is closed before the pool has it back: no reply can reach another.
 3. A lease lasts half a second. Then the connection goes through the pool, so that its health check, authentication,
    maintenance and reconnecting still apply. A thread gives back what lies idle, and ends when nothing does.
-4. At most a quarter of the pool is leased, and never the only connection: the pool is the user's, too.
+4. At most a quarter of the pool is leased, and never the only connection: the pool is the user's, too. As many more
+   may be in flight.
 5. Before a write, a connection that has lain idle is asked whether it still lives: a write cannot be repeated.
-6. After a fork the child forgets its parent's leases.
+6. After a fork the child forgets its parent's leases, and what its parent has in flight.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ class Leases:
     Args:
         get: takes a connection from the pool.
         drive: finds out how to drive it.
+
+    Attributes:
+        runways: one is to be had for each lease that is in flight, while others are taken.
     """
 
     def __init__(self, pool: Any, get: Callable[[], Any], drive: Callable[[Any], Channel]) -> None:
@@ -74,6 +78,7 @@ class Leases:
 
     def _begin(self) -> None:
         self._idle: deque[Lease] = deque()
+        self.runways = threading.Semaphore(self._most)
         self._keeper: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = threading.Event()
@@ -169,8 +174,3 @@ class Leases:
         self._most = 0
         self._closed.set()
         self._release(float("inf"))
-
-    @property
-    def most(self) -> int:
-        """How many connections may be kept at a time."""
-        return self._most

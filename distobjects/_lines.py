@@ -17,11 +17,12 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+from ._beside import Beside
 from ._flow import Ask, reading
 from ._pushes import Changed, Pushes, opening
-from ._redis import failures, has_own_pool, lone_connection, where
+from ._redis import has_own_pool
 from ._resp import ResponseError
-from ._translation import failure, reply_error
+from ._translation import reply_error
 from ._watching import SILENT_SECONDS
 from ._wire import packed
 
@@ -32,7 +33,7 @@ _REPLY_SECONDS = 5.0
 _PING = Ask([reading("PING")])
 
 
-class Line:
+class Line(Beside):
     """A connection that asks and hears.
 
     Args:
@@ -44,19 +45,15 @@ class Line:
     """
 
     def __init__(self, client: Any, prefix: bytes | None) -> None:
-        self._where = where(client)
-        self._failures: tuple[type[Exception], ...] = (*failures(client), ResponseError)
+        super().__init__(client)
         self._using = threading.Lock()
         self._pid = os.getpid()
         self._pushes = Pushes()
         self._closed = False
-        self._connection = lone_connection(client)
         self._reply_seconds: float = self._connection.socket_timeout or _REPLY_SECONDS
         try:
-            self._begin(prefix)
-        except self._failures as error:
-            self.close()
-            raise failure(error, self._where) from error
+            with self._translated:
+                self._begin(prefix)
         except BaseException:
             self.close()
             raise
@@ -87,12 +84,10 @@ class Line:
         self._posted(_PING, SILENT_SECONDS)
 
     def _posted(self, ask: Ask, seconds: float) -> list[Any]:
-        try:
+        with self._translated:
             self._check()
             with self._using:
                 return self._replies(ask, seconds)
-        except self._failures as error:
-            raise failure(error, self._where) from error
 
     def _replies(self, ask: Ask, seconds: float) -> list[Any]:
         self._check()
@@ -111,7 +106,7 @@ class Line:
         Raises:
             StoreUnavailable: the connection is lost; whatever changes from now on is not heard.
         """
-        try:
+        with self._translated:
             self._check()
             with self._using:
                 self._check()
@@ -123,8 +118,6 @@ class Line:
                     poll.poll(seconds * 1000)
                     self._drain()
                 return self._pushes.taken()
-        except self._failures as error:
-            raise failure(error, self._where) from error
 
     def _drain(self) -> None:
         with suppress(*_NOTHING_YET):

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -37,8 +36,6 @@ class PoolLink:
         get = partial(self._pool.get_connection, *lease_arguments(self._pool))
         drive = partial(open_channel, failures=self._failures, where=self.where)
         self._leases = Leases(self._pool, get, drive)
-        # A connection in flight is nobody else's, so there are no more of them than of idle leases.
-        self._runways = threading.Semaphore(self._leases.most)
 
     def post(self, ask: Ask) -> list[Any]:
         """Send the commands and return one raw reply for each, an error reply as one of our exceptions."""
@@ -63,7 +60,7 @@ class PoolLink:
 
     def launch(self, ask: Ask) -> Flight | Waiting:
         """Send the commands; the replies are taken later. Where too many are in flight, all of it happens then."""
-        return Flight(self, ask) if self._runways.acquire(blocking=False) else Waiting(self, ask)
+        return Flight(self, ask) if self._leases.runways.acquire(blocking=False) else Waiting(self, ask)
 
     def close(self, *, own: bool) -> None:
         """Give the leases back; close the connections if the client is our `own`."""
@@ -111,7 +108,7 @@ class Flight:
             raise
         lease, self._lease = self._lease, None
         self._link._leases.give(lease)
-        self._link._runways.release()
+        self._link._leases.runways.release()
         return replies
 
     def drop(self) -> None:
@@ -121,9 +118,12 @@ class Flight:
 
     def _end(self) -> None:
         lease, self._lease = self._lease, None
-        self._link._runways.release()
-        if lease is not None:
-            self._link._leases.drop(lease)
+        if self._pid == os.getpid():
+            self._link._leases.runways.release()
+            if lease is not None:
+                self._link._leases.drop(lease)
+        elif lease is not None:  # neither its connection nor its runway is the child's to give back
+            lease.connection.disconnect()
 
 
 class Waiting:

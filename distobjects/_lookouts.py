@@ -89,9 +89,7 @@ class Lookout:
             changed = line.hear(0)
         elif seconds == IDLE_SECONDS and not changed.keys and not changed.everything:
             line.ping()
-        watching.changed(changed.keys)
-        if changed.everything:
-            watching.everything()
+        watching.changed(changed.keys, everything=changed.everything)
         self._looked = time.monotonic()
         return run(watching.look(self._looked), self._post or line.post)
 

@@ -15,9 +15,9 @@ CHANNEL = b"__redis__:invalidate"
 PING = b"*1\r\n$4\r\nPING\r\n"
 
 
-def begin(*channels: bytes) -> bytes:
+def begin(channel: bytes) -> bytes:
     """Return what subscribes; the pong at its end says that the messages come, and that this user may send PINGs."""
-    return _on_channels(b"SUBSCRIBE", CHANNEL, *channels) + PING
+    return _on_channels(b"SUBSCRIBE", CHANNEL, channel) + PING
 
 
 def leave(channel: bytes) -> bytes:

@@ -96,9 +96,7 @@ class Mirror(Standing):
             self._line.ping()  # all that was told before comes before the answer
             self._alive = now
         changed = self._line.hear(0)
-        self._watching.changed(changed.keys)
-        if changed.everything:
-            self._watching.everything()
+        self._watching.changed(changed.keys, everything=changed.everything)
         while self._watching.due(now) == 0:
             run(self._watching.look(now), self._line.post)
             self._alive = now

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from ._flow import Ask, Done, advance
-from ._invalidations import Listener, Reader, open_listener
+from ._invalidations import Listener, Reader
 from ._links import ClientLink, PoolLink, Waiting
 from ._near import Cache, Entry, Near, Pulse, Table
 from ._near_reads import load_dated
@@ -217,7 +217,7 @@ class NearLink:
             try:
                 reader = Reader(self.client)
                 try:
-                    listener = open_listener(self.client, beside=reader)
+                    listener = Listener(self.client, reader)
                 except BaseException:
                     reader.close()
                     raise

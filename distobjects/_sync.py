@@ -43,7 +43,8 @@ class Runner:
             self.near = self._link = _near_links.near_link(self._link, near)
         self.closed = False
         self.trips = 0
-        self._lines: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Not a set: the keys of this come in one piece, whatever other threads add meanwhile.
+        self._lines: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()
 
     @property
     def where(self) -> str:
@@ -141,7 +142,7 @@ class Runner:
         from . import _lines
 
         line = _lines.open_line(self._link.client, prefix, self._post, poll_seconds)
-        self._lines.add(line)
+        self._lines[line] = None
         if self.closed:  # meanwhile
             line.close()
         return line
@@ -221,8 +222,9 @@ class Runner:
     def close(self, *, own: bool) -> None:
         """Run nothing more. Close the client if it is our `own`."""
         self.closed = True
-        for line in list(self._lines):
-            line.close()
+        for ref in self._lines.keyrefs():
+            if (line := ref()) is not None:
+                line.close()
         self._link.close(own=own)
 
 

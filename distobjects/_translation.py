@@ -119,6 +119,21 @@ def failure(error: Exception, where: str) -> Exception:
     return translated.error if isinstance(translated, Lost) else translated
 
 
+class Translated:
+    """A block in which a client's failures become ours, where nothing is going to be tried again."""
+
+    def __init__(self, failures: tuple[type[Exception], ...], where: str) -> None:
+        self._failures = failures
+        self._where = where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, self._failures):
+            raise failure(error, self._where) from error
+
+
 def never_left(error: Exception) -> bool:
     """Say whether a client that connects by itself failed before it sent anything."""
     return str(error).startswith("Error") and "connecting to" in str(error)

@@ -7,7 +7,8 @@
    the space finds.
 4. An object that expires is dirty from that time on: the server tells of it late.
 5. What differs from what was seen last is told, once. What is equal is not, however often it was written meanwhile.
-6. What is there at the beginning is told only where the watcher asked for it; what changes meanwhile always is.
+6. What is there at the beginning is told only where the watcher asked for it; what changes meanwhile always is, and
+   with it all that has not been seen yet, where more changes than is named.
 7. With `MOST` more ids dirty than have ever been seen, all is dirty instead (3): what is kept is bounded by what is
    there, not by what comes and goes.
 """
@@ -16,8 +17,8 @@ from __future__ import annotations
 
 import heapq
 from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
 from typing import NamedTuple, Protocol
 
 from ._flow import Flow
@@ -166,7 +167,9 @@ class Watching:
         self.seen = seen
         self._ids = None if ids is None else frozenset(ids)
         self._initial = initial
-        self._dirty: dict[str, bool] = {}  # whether to tell of it where it has not been seen before
+        # Whether to tell of it where it has not been seen before. A dict would look for its first again and again,
+        # behind all that have been taken: after a million, 1.5 ms for each change.
+        self._dirty: OrderedDict[str, bool] = OrderedDict()
         self._asked: dict[str, bool] = {}  # what is not dirty any more, and not yet seen
         self._cursor: int | None = None
         self._surveyed = False
@@ -181,20 +184,22 @@ class Watching:
         unread, self._asked = self._asked | self._dirty, {}
         if self._ids is not None:
             tell = self._initial or self._surveyed
-            self._dirty = {id: unread.get(id, tell) for id in self._ids}
+            self._dirty = OrderedDict((id, unread.get(id, tell)) for id in self._ids)
             self._surveyed = True
             return
-        self._dirty = dict.fromkeys(self.seen.ids(), True) | unread
+        self._dirty = OrderedDict.fromkeys(self.seen.ids(), True)
+        self._dirty.update(unread)
         self._cursor = 0
 
-    def changed(self, keys: Iterable[bytes]) -> None:
-        """Take note of keys that have changed."""
+    def changed(self, keys: Iterable[bytes], *, everything: bool = False) -> None:
+        """Take note of keys that have changed, and of everything where the server names no key."""
         for key in keys:
             id = self.sight.id(key)
             if id is not None and (self._ids is None or id in self._ids):
                 self._dirty[id] = True
-        if len(self._dirty) > len(self.seen) + MOST and self._ids is None:
+        if everything or (len(self._dirty) > len(self.seen) + MOST and self._ids is None):
             self._dirty.clear()
+            self._surveyed = True  # what has changed cannot be told any more from what has been there (6)
             self.everything()
 
     # ---- what is to be done
@@ -214,14 +219,13 @@ class Watching:
                 self._dirty[id] = True
         if self._cursor is not None and len(self._dirty) < CHUNK:
             yield from self._survey(self._cursor)
-        ids = list(islice(self._dirty, CHUNK))
-        if not ids:
+        self._asked = dict(self._dirty.popitem(last=False) for _ in range(min(CHUNK, len(self._dirty))))
+        if not self._asked:
             return []
-        self._asked = {id: self._dirty.pop(id) for id in ids}
         try:
-            results = yield from self.sight.load(ids)
+            results = yield from self.sight.load(list(self._asked))
         except DistObjectsError:
-            self._dirty = self._asked | self._dirty
+            self._dirty = OrderedDict(self._asked | self._dirty)
             raise
         asked, self._asked = self._asked, {}
         found = [self._saw(id, tell, result, now) for (id, tell), result in zip(asked.items(), results, strict=True)]

@@ -499,6 +499,47 @@ def test_a_user_s_disconnect_neither_hangs_nor_loses_a_read(url: str) -> None:
     asyncio.run(work())
 
 
+def test_what_is_closed_from_another_thread_at_the_worst_moment_is_closed(url: str) -> None:
+    async def work() -> None:
+        db = connect_async(url)
+        things = db.objects(Thing)
+        await things.put(Thing(n=7), id="1")
+        link = db._runner._link()
+
+        def closed_meanwhile() -> Channel:
+            thread = threading.Thread(target=lambda: asyncio.run(db.close()))
+            thread.start()
+            thread.join()
+            return AsyncSharedLink.begin(link)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(link, "begin", closed_meanwhile)
+            assert await things.read("1", T.n) == 7  # it was on its way already
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="is closed"):
+                await things.read("1", T.n)
+        await link.close(own=True)
+
+    asyncio.run(work())
+
+
+def test_nothing_is_handed_out_while_a_backend_is_being_closed(url: str) -> None:
+    async def work() -> None:
+        db = connect_async(url)
+        things = db.objects(Thing)
+        await things.put(Thing(n=7), id="1")
+        await things.read("1", T.n)
+        watch = things.watch("1", initial=True)
+        await anext(watch)
+        closing = asyncio.ensure_future(db.close())  # it waits for the end of the connection that watches
+        await asyncio.sleep(0)
+        assert not closing.done()
+        assert db._runner.channel() is None
+        await closing
+
+    asyncio.run(work())
+
+
 def test_who_waits_when_a_backend_is_closed_hears_of_it_and_nothing_is_opened_again(proxy: Proxy) -> None:
     async def work() -> None:
         db = connect_async(proxy.url, connect_seconds=CONNECT_SECONDS)

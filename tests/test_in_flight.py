@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from distobjects import F, OutcomeUnknown, RedisBackend, StoreUnavailable, _bulk, connect, connect_async, progress
-from distobjects._flow import Command, Series
+from distobjects._flow import Ask, Command, Series, reading
+from distobjects._links import Flight, PoolLink, Waiting
 from distobjects._redis import lease_arguments
 from distobjects._wire import packed
 from tests.fix_faults import Fault, Proxy, faulty
@@ -325,21 +326,46 @@ def test_asynchronous_streams_that_are_left_early_leave_nothing_behind(server: S
     asyncio.run(leave())
 
 
-def test_a_stream_goes_on_in_both_processes_after_a_fork(server: Server) -> None:
+def in_child(check: Callable[[], bool]) -> bool:
+    """Say whether it is so in a child after a fork."""
+    if (child := os.fork()) == 0:
+        code = 2
+        try:
+            code = 0 if check() else 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("chunks", [2, 5])  # with two, the child lands its parent's before its own pool has lent any
+def test_a_stream_goes_on_or_is_left_in_both_processes_after_a_fork(server: Server, chunks: int) -> None:
     server.flush()
     with connect(server.url) as backend:
         objects = backend.objects(Item)
-        objects.put_many(items(5 * SIZE))
-        stream = objects.stream(range(5 * SIZE))
+        objects.put_many(items(chunks * SIZE))
+        stream: Any = objects.stream(range(chunks * SIZE))
         next(stream)
-        if (child := os.fork()) == 0:
-            code = 1
-            try:
-                code = 0 if [item for _, item in stream] == items(5 * SIZE)[1:] else 2
-            finally:
-                os._exit(code)
-        assert [item for _, item in stream] == items(5 * SIZE)[1:]
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        rest = items(chunks * SIZE)[1:]
+        assert in_child(lambda: [item for _, item in stream] == rest)
+        assert in_child(lambda: (stream.close(), objects.read(1, I.n) == 1)[1])
+        assert [item for _, item in stream] == rest
+
+
+def test_a_child_after_a_fork_may_have_as_much_in_flight_as_its_parent(server: Server) -> None:
+    client = redis.Redis(port=server.port, max_connections=4)  # one of which may be in flight
+    link, ping = PoolLink(client), Ask([reading("PING")])
+    ahead = link.launch(ping)
+    assert isinstance(link.launch(ping), Waiting)
+
+    def check() -> bool:
+        first = link.launch(ping)
+        ahead.drop()
+        second = link.launch(ping)
+        return isinstance(first, Flight) and isinstance(second, Waiting) and first.land() == [b"PONG"]
+
+    assert in_child(check)
+    assert ahead.land() == [b"PONG"]
+    client.close()
 
 
 # ---- without end

@@ -7,7 +7,7 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from distobjects import AccessDenied, StoreUnavailable
-from distobjects._async_invalidations import AsyncReader, open_async_listener
+from distobjects._async_invalidations import AsyncListener, AsyncReader
 from distobjects._flow import Ask, Command
-from distobjects._invalidations import Reader, open_listener
+from distobjects._invalidations import Listener, Reader
 from distobjects._redis import open_async_client, open_client
 from tests.fix_faults import Fault, Proxy, faulty
 from tests.fix_servers import Server, free_port, poll, running
@@ -61,13 +61,12 @@ class Opener:
         self.run(reader.begin())
         return reader
 
-    def listener(self, url: str, prefix: bytes | None = None, beside: Any = None) -> Any:
+    def listener(self, url: str, beside: Any) -> Any:
         if self.face == "sync":
-            return open_listener(
-                open_client(url, connect_seconds=CONNECT_SECONDS, operation_seconds=5), prefix, beside=beside
-            )
-        client = open_async_client(url, connect_seconds=CONNECT_SECONDS, operation_seconds=5)
-        return self.run(open_async_listener(client, prefix, beside=beside))
+            return Listener(open_client(url, connect_seconds=CONNECT_SECONDS, operation_seconds=5), beside)
+        listener = AsyncListener(open_async_client(url, connect_seconds=CONNECT_SECONDS, operation_seconds=5))
+        self.run(listener.begin(beside))
+        return listener
 
     def drained(self, listener: Any) -> Any:
         """Let the loop take in what has arrived, and return it."""
@@ -96,75 +95,62 @@ def test_a_reader_and_a_listener_on_two_servers_behind_one_address_are_told_apar
     with running("valkey") as first, running("valkey") as second, faulty(Balanced(first, second)) as proxy:  # type: ignore[arg-type]
         reader = opener.reader(proxy.url)
         with pytest.raises(StoreUnavailable, match="goes to another server"):
-            opener.listener(proxy.url, beside=reader)
+            opener.listener(proxy.url, reader)
         opener.run(reader.close())
-
-
-def test_a_listener_hears_of_what_begins_with_its_prefix(opener: Opener, server: Server) -> None:
-    server.flush()
-    listener = opener.listener(server.url, b"Thing:")
-    assert not opener.run(listener.wait(0))
-    with server.client() as raw:
-        raw.set("Other:1", "1")
-        raw.set("Thing:1", "1")
-    assert opener.run(listener.wait(30))
-    assert opener.drained(listener).keys == [b"Thing:1"]
-    opener.run(listener.close())
 
 
 def test_a_listener_hears_of_what_the_reader_beside_it_has_read(opener: Opener, server: Server) -> None:
     server.flush()
     reader = opener.reader(server.url)
-    listener = opener.listener(server.url, beside=reader)
+    listener = opener.listener(server.url, reader)
     with server.client() as raw:
         assert opener.run(reader.post(_READ)) == [-2]
         raw.set("Other:1", "1")
         raw.set("Thing:1", "1")
         poll(lambda: raw.pubsub_channels("__redis__:invalidate:*") == [])  # what proved it is left behind
-    assert opener.run(listener.wait(30))
-    assert opener.drained(listener).keys == [b"Thing:1"]
+    assert poll(lambda: opener.drained(listener).keys) == [b"Thing:1"]
     opener.run(reader.close())
     opener.run(listener.close())
 
 
-def test_where_nobody_listens_there_is_nothing_to_open(opener: Opener) -> None:
+def test_where_nobody_listens_there_is_nothing_to_open(opener: Opener, server: Server) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     with pytest.raises(StoreUnavailable, match="is the server running"):
         opener.reader(url)
+    reader = opener.reader(server.url)
     with pytest.raises(StoreUnavailable, match="is the server running"):
-        opener.listener(url)
+        opener.listener(url, reader)
+    opener.run(reader.close())
 
 
-@pytest.mark.parametrize("prefix", [b"Thing:", None])
-def test_a_user_who_may_not_track_is_told(opener: Opener, server: Server, prefix: bytes | None) -> None:
+def test_a_user_who_may_not_track_is_told(opener: Opener, server: Server) -> None:
     with server.client() as admin:
         admin.execute_command("ACL SETUSER blind reset on >secret ~* &* +@all -client|tracking")
         try:
             url = server.url.replace("//", "//blind:secret@")
-            reader = None if prefix else opener.reader(url)
+            reader = opener.reader(url)
             with pytest.raises(AccessDenied, match="tracking"):
-                opener.listener(url, prefix, reader)
-            if reader:
-                opener.run(reader.close())
+                opener.listener(url, reader)
+            opener.run(reader.close())
         finally:
             admin.acl_deluser("blind")
 
 
 def test_a_lost_listener_says_so(opener: Opener, server: Server) -> None:
-    listener = opener.listener(server.url)
+    reader = opener.reader(server.url)
+    listener = opener.listener(server.url, reader)
     with server.client() as raw:
         raw.client_kill_filter(_id=listener.id)
-    assert opener.run(listener.wait(30))
-    with pytest.raises(StoreUnavailable):
-        opener.drained(listener)
+    poll(lambda: _refuses(opener.drained, listener))
     if opener.face == "sync":  # asyncio drops what is written to a lost connection
-        poll(lambda: _refuses_to_ping(listener))
+        poll(lambda: _refuses(listener.ping))
+    opener.run(reader.close())
     opener.run(listener.close())
 
 
-def _refuses_to_ping(connection: Any) -> bool:
+def _refuses(call: Callable[..., object], *args: Any) -> bool:
     try:
-        connection.ping()
+        call(*args)
     except StoreUnavailable:
         return True
     return False
@@ -176,33 +162,27 @@ def test_a_lost_reader_says_so(opener: Opener, server: Server) -> None:
     with server.client() as raw:
         raw.client_kill_filter(_id=id)
     if opener.face == "sync":
-        poll(lambda: _refuses_to_drain(reader))
-        poll(lambda: _refuses_to_ping(reader))
+        poll(lambda: _refuses(reader.drain))
+        poll(lambda: _refuses(reader.ping))
     with pytest.raises(StoreUnavailable):
         opener.run(reader.post(_READ))
     opener.run(reader.close())
 
 
-def _refuses_to_drain(reader: Any) -> bool:
-    try:
-        reader.drain()
-    except StoreUnavailable:
-        return True
-    return False
-
-
 @pytest.mark.parametrize("command", ["CLIENT", "SUBSCRIBE"])
 def test_an_interruption_while_connecting_leaves_no_connection(opener: Opener, server: Server, command: str) -> None:
     with faulty(server) as proxy, server.client() as raw:
+        reader = opener.reader(server.url)
         before = {each["id"] for each in raw.client_list()}
         proxy.arm(Fault.HOLD_REPLY, command)
         with _interrupted(proxy, opener.face):
             if command == "CLIENT":
                 opener.reader(proxy.url)
             else:
-                opener.listener(proxy.url)
+                opener.listener(proxy.url, reader)
         # closing takes a turn of the loop
         poll(lambda: (opener.run(asyncio.sleep(0)), {each["id"] for each in raw.client_list()} <= before)[1])
+        opener.run(reader.close())
 
 
 def test_an_error_reply_is_a_reply(opener: Opener, server: Server) -> None:

@@ -20,8 +20,9 @@ FLOORS = {
     "operations": "_objects _turns _writes _appends _tally _bulk _scripts _drafts _edits _transactions _near_reads "
     "_watching _watches _mirrored",
     "runners": "_retry _redis _translation _wire _prepared _links _async_links _sync _async _stores _embedded _leases "
-    "_lock _async_lock _resp _channels _exchange _async_channel _messages _invalidations _async_invalidations "
-    "_near_links _async_near_links _pushes _lines _async_lines _lookouts _async_lookouts _mirrors _async_mirrors",
+    "_lock _async_lock _resp _channels _exchange _async_channel _messages _beside _invalidations "
+    "_async_invalidations _near_links _async_near_links _pushes _lines _async_lines _lookouts _async_lookouts _mirrors "
+    "_async_mirrors",
     "faces": "_progress _binding _shortcut _live_fields _near_fields _declared _live _generated _arguments _handles "
     "_collection _transaction _backend _async_live _async_near_live _async_handles _async_collection "
     "_async_transaction _async_backend",

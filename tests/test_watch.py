@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from distobjects import AccessDenied, Change, CorruptData, F, StoreUnavailable, connect, connect_async
+from distobjects._pushes import Changed
 from tests.fix_faults import Fault, faulty
 from tests.fix_servers import Server, poll, running
 from tests.fix_stores import FACES, Store, handed_over
@@ -179,6 +181,15 @@ def test_what_you_write_yourself_is_told_too(place: Store) -> None:
         watch.next()
         objects.update("1", {"age": 3, "tags": ["a"]})
         assert watch.next() == ("1", {"age", "tags"}, Student(), Student(age=3, tags=["a"]))
+
+
+def test_a_line_hears_of_what_begins_with_its_prefix_and_of_nothing_else(place: Store) -> None:
+    runner = place.backend._runner
+    line = place.run((runner.line if place.loop is None else runner._line)(b"Student:", 1.0))
+    assert place.run(line.hear(0)) == Changed([])
+    place.raw.set("Other:1", "x")
+    put(place)
+    assert place.run(line.hear(30)) == Changed([b"Student:1"])
 
 
 def connections(raw: Any) -> list[dict[str, str]]:
@@ -350,6 +361,51 @@ def test_a_break_leaves_no_connection(place: Store) -> None:
 
         place.loop.run(broken())
     poll(lambda: not connections(place.raw))
+
+
+@contextmanager
+def between_any_two_lines(interfere: Callable[[], object]) -> Iterator[None]:
+    """Do what another thread may do there."""
+
+    def trace(*_: object) -> Any:
+        interfere()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def test_the_backend_can_be_closed_while_other_threads_begin_to_watch() -> None:
+    backend, lines = connect("memory://crowd"), list[Any]()
+
+    def begin() -> None:
+        lines.append(backend._runner.line(b"", 1.0))
+
+    begin()
+    with between_any_two_lines(begin):
+        backend.close()
+    assert len(lines) > 10
+
+
+def test_an_asyncio_backend_can_be_closed_while_other_threads_begin_to_watch() -> None:
+    async def close() -> None:
+        backend, lines = connect_async("memory://crowd"), list[Any]()
+
+        def begin() -> None:
+            with pytest.raises(StopIteration) as ended:  # there is nothing in it to wait for
+                backend._runner._line(b"", 1.0).send(None)
+            lines.append(ended.value.value)
+
+        begin()
+        with between_any_two_lines(begin):
+            await backend.close()
+        assert len(lines) > 10
+
+    asyncio.run(close())
 
 
 def test_closing_the_backend_ends_one_that_waits_and_one_that_does_not(place: Store) -> None:

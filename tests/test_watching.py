@@ -298,6 +298,31 @@ def test_what_comes_and_goes_unread_takes_no_memory_beyond_a_bound(monkeypatch: 
     assert [each.id for each in world.settle(watching)] == ["x50"]
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_more_than_can_be_named_during_the_first_look_is_told(monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
+    monkeypatch.setattr(_watching, "MOST", 3)
+    world = World()
+    for id in "12345":
+        world.write(id, {"a": b"1"})
+    watching = begun(world, Digests(FIELDS))
+    world.look(watching)
+    watching.changed([b"%d" % each for each in range(1, 10)] if named else [], everything=not named)
+    assert {each.id for each in world.settle(watching)} == set("345")  # two have been seen before
+
+
+def test_what_has_been_dirty_for_longest_is_read_first() -> None:
+    world = World()
+    watching = begun(world, Complete())
+    world.settle(watching)
+    for each in range(3 * CHUNK):
+        world.write(f"{each:03d}", {"a": b"1"})
+    watching.changed(world.untold)
+    found = [each.id for _ in range(2) for each in world.look(watching)]
+    watching.changed([b"000", b"299"])
+    found += [each.id for each in world.look(watching)]
+    assert found == [f"{each:03d}" for each in range(3 * CHUNK)]
+
+
 class Point(BaseModel):
     a: int = 0
     b: int = 0
