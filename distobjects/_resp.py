@@ -1,4 +1,4 @@
-"""Replies out of bytes, RESP2 and RESP3: by hiredis where it is installed, else the same in Python. No I/O.
+"""Replies out of bytes, RESP2 and RESP3: by hiredis where there is 3.2 or later, else the same in Python. No I/O.
 
 1. Texts are bytes, whatever their kind; an error reply is a `ResponseError` value, inside of other replies too.
 2. A map is a dict and a set a list; what the server pushes out of turn is a `Push`.
@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 _hiredis: Any = import_module("hiredis") if find_spec("hiredis") else None
+if not hasattr(_hiredis, "PushNotification"):  # before 3.2, it gives what is pushed as a reply
+    _hiredis = None
 
 INCOMPLETE: Any = object()
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, module_from_spec
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -85,14 +88,15 @@ def test_what_is_no_reply_is_refused(replies: Reader) -> None:
         replies.gets()
 
 
-def test_without_hiredis_python_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.util
-
-    monkeypatch.setitem(sys.modules, "hiredis", None)
-    spec = importlib.util.find_spec("distobjects._resp")
+@pytest.mark.parametrize("found", [None, module_from_spec(ModuleSpec("hiredis", None))], ids=["no", "old"])
+def test_without_a_hiredis_that_knows_what_is_pushed_python_reads(
+    monkeypatch: pytest.MonkeyPatch, found: ModuleType | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "hiredis", found)
+    spec = find_spec("distobjects._resp")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = module_from_spec(spec)
     spec.loader.exec_module(module)
     reader = module.reader()
     reader.feed(b">1\r\n:1\r\n:2\r\n")
