@@ -504,7 +504,7 @@ def test_what_is_closed_from_another_thread_at_the_worst_moment_is_closed(url: s
         db = connect_async(url)
         things = db.objects(Thing)
         await things.put(Thing(n=7), id="1")
-        link = db._runner._link()
+        link, db._runner._latest = db._runner._link(), (None, None)
 
         def closed_meanwhile() -> Channel:
             thread = threading.Thread(target=lambda: asyncio.run(db.close()))
