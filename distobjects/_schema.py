@@ -226,7 +226,9 @@ class Schema:
         for name in changes:
             self._refuse_frozen(name, changes[name])
         merged = {**self._reopened(values), **changes}
-        whole: BaseModel = self.model.__pydantic_validator__.validate_python(merged, by_alias=False, by_name=True)
+        # What is given for a nested model may be by its aliases. The model's own would take one field for another.
+        by_alias = all(info.validation_alias is None for info in self.model.model_fields.values())
+        whole: BaseModel = self.model.__pydantic_validator__.validate_python(merged, by_alias=by_alias, by_name=True)
         return {
             name: whole.__dict__[name] if field.plain or name in changes or name not in values else values[name]
             for name, field in self.fields.items()

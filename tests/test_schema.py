@@ -524,6 +524,53 @@ def test_a_cross_field_write_leaves_the_other_fields_as_they_are(db: RedisBacken
     assert raw(db, "Account:1")[b"password"] == b"<a>"
 
 
+class Room(BaseModel):
+    size: int = Field(default=0, alias="squareMetres")
+
+
+class House(BaseModel):
+    room: Room = Room()
+    rooms: list[Room] = []
+
+
+class HouseWithRule(House):
+    @model_validator(mode="after")
+    def ruled(self) -> HouseWithRule:
+        return self
+
+
+class HouseWithRules(HouseWithRule):
+    @field_validator("room", "rooms")
+    @classmethod
+    def fine(cls, value: Any) -> Any:
+        return value
+
+
+class Swapped(HouseWithRule):
+    """The alias of one field is the other's name."""
+
+    low: int = Field(default=1, alias="high")
+    high: int = Field(default=2, alias="low")
+
+
+@pytest.mark.parametrize("model", [House, HouseWithRule, HouseWithRules])
+def test_a_nested_model_may_be_given_by_its_aliases(db: RedisBackend, model: type[House]) -> None:
+    objects, given = db.objects(model), {"squareMetres": 12}
+    objects.create(model(), id="1")
+    objects.update("1", {"room": given, "rooms": [given]})
+    assert [objects.get("1").room.size, *(room.size for room in objects.get("1").rooms)] == [12, 12]
+    objects["1"].room = {"squareMetres": 13}  # type: ignore[assignment]  # as pydantic takes it
+    objects.field("1", F(model).rooms).append({"squareMetres": 14})  # type: ignore[arg-type]  # as above
+    assert [objects.get("1").room.size, *(room.size for room in objects.get("1").rooms)] == [13, 12, 14]
+
+
+def test_an_alias_that_is_another_field_s_name_swaps_nothing(db: RedisBackend) -> None:
+    objects = db.objects(Swapped)
+    objects.create(Swapped(), id="1")
+    objects["1"].low = 7
+    assert (objects["1"].low, objects["1"].high) == (7, 2)
+
+
 def test_a_validator_that_refuses_leaves_redis_as_it_is(db: RedisBackend) -> None:
     class Even(BaseModel):
         x: int = 0
