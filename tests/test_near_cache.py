@@ -173,7 +173,7 @@ def test_an_object_that_expires_is_not_read_from_memory_afterwards(near: Store) 
 WRITES: dict[str, Callable[[Any], object]] = {
     "update": lambda objects: objects.update("1", {"age": 5}),
     "put": lambda objects: objects.put(Student(age=5), id="1"),
-    "put_many": lambda objects: objects.put_many({"1": Student(age=5)}),
+    "put_many": lambda objects: objects.put_many({"0": Student(), "1": Student(age=5)}),  # one call of a script
     "set": lambda objects: objects.field("1", S.age).set(5),
     "increment": lambda objects: objects.field("1", S.age).increment(5),
     "compare_and_set": lambda objects: objects.field("1", S.age).compare_and_set(0, 5),

@@ -489,6 +489,26 @@ def test_with_asyncio_a_script_that_the_server_has_forgotten_is_sent_again(url: 
     asyncio.run(block())
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_with_asyncio_a_cancelled_whole_object_disturbs_nobody(url: str, turns: int) -> None:
+    async def block() -> None:
+        async with connect_async(url) as db:
+            things = db.objects(Thing)
+            await things.put_many({n: Thing(text="t", n=n) for n in range(5)})
+            value = Thing(text="u", n=9)
+            for made in (things.get("0"), things.put(value, id="0"), things.create(value), things.get_or_create(value)):
+                cancelled = asyncio.ensure_future(made)
+                others = [asyncio.ensure_future(things.get(str(n))) for n in range(1, 5)]
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                cancelled.cancel()
+                await asyncio.gather(cancelled, return_exceptions=True)
+                assert [each.n for each in await asyncio.gather(*others)] == [*range(1, 5)]
+            assert await things.get("0") in (Thing(text="t"), value)
+
+    asyncio.run(block())
+
+
 # ---- failures
 
 
