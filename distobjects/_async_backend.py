@@ -24,6 +24,7 @@ from ._space import Space, Spaces
 from ._transactions import Parts
 from ._turns import CONFLICT_SECONDS, Patience
 from ._watching import Difference, Watching
+from ._wire import is_sharded
 from .errors import Conflict
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class AsyncRedisBackend:
         self.url: str | None = None
         self._runner = AsyncRunner(lambda: client, near, multiplex=multiplex)
         self._channel, self._resume = self._runner.channel, self._runner.run
-        self._spaces = Spaces(prefix, sharded=hasattr(client, "keyslot"))
+        self._spaces = Spaces(prefix, sharded=is_sharded(client))
         self._objects: dict[tuple[int, bool], Any] = {}
         self._store: _stores.Store | None = None
 

@@ -21,6 +21,7 @@ from ._generated import live_class, make_live
 from ._near_reads import value_of
 from ._prepared import Prepared, PreparedRead, PreparedWhole
 from ._retry import Lost
+from ._rows import Row
 from ._space import Id, Space
 from ._tally import Tally, Tell
 from .errors import NotFound
@@ -132,13 +133,13 @@ class AsyncObjects(Generic[M]):
         id: str,
         value: BaseModel,
         storing: Prepared,
-        make: Callable[[Space, str, BaseModel], Flow[object]],
+        flow: Callable[[Space, str, BaseModel, Row | None], Flow[object]],
         fine: tuple[int, ...] = (1,),
     ) -> None:
         """The twin of `Whole._store`."""
-        row, flow = self._whole.dump(value), make(self._space, id, value)
+        row = self._whole.dump(value)
         if row is None or (channel := self._backend._channel()) is None:
-            await self._backend.run(flow)
+            await self._backend.run(flow(self._space, id, value, None))
             return
         reply: Any
         try:
@@ -146,7 +147,7 @@ class AsyncObjects(Generic[M]):
         except Lost as lost:
             reply = lost
         if reply not in fine:
-            await self._backend._resume(flow, reply)
+            await self._backend._resume(flow(self._space, id, value, row), reply)
 
     @overload
     async def read(self, id: Id | AsyncDObject, field: A, /, *, fresh: bool = ...) -> A: ...

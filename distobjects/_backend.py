@@ -24,6 +24,7 @@ from ._transaction import Transaction
 from ._transactions import Parts
 from ._turns import CONFLICT_SECONDS, Patience
 from ._watching import Difference, Watching
+from ._wire import is_sharded
 from .errors import Conflict
 
 M = TypeVar("M", bound=BaseModel)
@@ -58,7 +59,7 @@ class RedisBackend:
         self.client = client
         self.url: str | None = None
         self._runner = Runner(client, near)
-        self._spaces = Spaces(prefix, sharded=hasattr(client, "keyslot"))
+        self._spaces = Spaces(prefix, sharded=is_sharded(client))
         self._objects: dict[tuple[int, bool], Any] = {}
         self._store: _stores.Store | None = None
 

@@ -1,7 +1,7 @@
 """Many objects: in chunks, each of them a flow of its own, so that one is on its way while another is worked on. Pure.
 
 1. Objects are taken in order, and no more of them are held than two chunks.
-2. Each object is read or written by itself, in one step; a chunk is not.
+2. Each object is read or written whole, in one step; a chunk is not. What one call of a script stores shares its error.
 3. A chunk of writes has ended before the next one leaves: where one fails, nothing after it has been sent.
 """
 

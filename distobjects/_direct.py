@@ -271,8 +271,10 @@ def short_load(long: Long) -> Load:
     if kind == "str" and not limits:
         return _load_nullable_text if long.nullable else bytes.decode
     if kind in ("datetime", "date", "timedelta") and not limits and not long.strict:
-        load = long.validator.validate_python  # reads bytes as it reads text
-        return _load_or_null(load) if long.nullable else load
+        if not long.nullable:
+            return long.validator.validate_python  # reads bytes as it reads text
+        # Without the None around it: that is what came for an absent field, and not what is stored for None.
+        return _load_or_null(SchemaValidator(cast(Any, long.node), cast(Any, long.config)).validate_python)
     if kind == "enum":
         return _table({long.encode(member): member for member in long.node["members"]}, long)
     if kind == "bool" and not limits:

@@ -210,26 +210,29 @@ def store(space: Space, id: str, row: Row, script: Script) -> Flow[Any]:
     return script(space.key(id), *(part for pair in there for part in pair))
 
 
-def create(space: Space, id: str, value: BaseModel) -> Flow[None]:
+def create(space: Space, id: str, value: BaseModel, row: Row | None = None) -> Flow[None]:
     """Store a new object with all its fields. One round trip: a script (`EXISTS`, `HSET`).
 
     The value is checked anew, here and below: an instance may have been changed since it was made.
 
+    Args:
+        row: its bytes, where they have been sent already: the instance may have been changed since, too.
+
     Raises:
         AlreadyExists: something is stored under this id; it is left as it is.
     """
-    if not (yield from store(space, id, space.schema.encode_instance(value), _scripts.insert)):
+    if not (yield from store(space, id, row or space.schema.encode_instance(value), _scripts.insert)):
         raise AlreadyExists(model=space.schema.name, ids=[id])
 
 
-def put(space: Space, id: str, value: BaseModel) -> Flow[None]:
+def put(space: Space, id: str, value: BaseModel, row: Row | None = None) -> Flow[None]:
     """Create the object or replace it whole; its TTL goes. One round trip: a script (`DEL`, `HSET`)."""
-    yield from store(space, id, space.schema.encode_instance(value), _scripts.replace)
+    yield from store(space, id, row or space.schema.encode_instance(value), _scripts.replace)
 
 
-def get_or_create(space: Space, id: str, value: BaseModel) -> Flow[bool]:
+def get_or_create(space: Space, id: str, value: BaseModel, row: Row | None = None) -> Flow[bool]:
     """Store a new object unless there is one; say whether it was stored. One round trip."""
-    return bool((yield from store(space, id, space.schema.encode_instance(value), _scripts.insert)))
+    return bool((yield from store(space, id, row or space.schema.encode_instance(value), _scripts.insert)))
 
 
 def delete(space: Space, id: str) -> Flow[bool]:

@@ -11,9 +11,9 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from . import _objects, _scripts
-from ._flow import Argument, Ask, Flow, advance
+from ._flow import Ask, Flow, advance
 from ._space import Space
-from ._wire import stencil
+from ._wire import key_of, stencil
 
 # Stand for an id and for a value's bytes while a command is being packed.
 ID, RAW = "id", b":raw"
@@ -32,8 +32,8 @@ class Prepared:
         step = advance(flow)
         assert isinstance(step, Ask)
         [command] = step.commands
-        gaps: tuple[Argument, ...] = space.key(ID), RAW
-        self._stencil = stencil([None if each in gaps else each for each in command.args])
+        key = key_of(command)
+        self._stencil = stencil([None if each is key or each is RAW else each for each in command.args])
         self._stem, self._key = space.stem, space.key
 
     def command(self, id: str, *raws: bytes) -> bytes:

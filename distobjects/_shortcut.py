@@ -18,6 +18,7 @@ from . import _objects, _writes
 from ._binding import Backend, Binding
 from ._flow import Flow
 from ._prepared import ID, RAW, Prepared, PreparedWhole, prepared
+from ._rows import Row
 from ._space import Space
 from .errors import NotFound
 
@@ -125,14 +126,14 @@ class Whole:
         id: str,
         value: BaseModel,
         storing: Prepared,
-        flow: Callable[[Space, str, BaseModel], Flow[object]],
+        flow: Callable[[Space, str, BaseModel, Row | None], Flow[object]],
         fine: tuple[int, ...] = (1,),
     ) -> None:
         runner = self._runner
         row = None if runner is None else self._prepared.dump(value)
         if runner is None or row is None:
-            self._backend.run(flow(self._space, id, value))
+            self._backend.run(flow(self._space, id, value, None))
             return
         reply = runner.send(storing.command(id, *row), True)
         if reply not in fine:
-            runner.finish(flow(self._space, id, value), reply)
+            runner.finish(flow(self._space, id, value, row), reply)

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from . import _objects, _scripts, _writes
 from ._drafts import Draft, open_draft, outcome
-from ._flow import Argument, Flow
+from ._flow import Argument, CrossSlot, Flow
 from ._space import Space
 from .errors import AlreadyExists, Conflict, NotFound
 
@@ -129,7 +129,13 @@ def _transact(parts: list[Part], outcomes: list[tuple[_writes.Raws, _writes.Raws
         pairs = [item for name, raw in written.items() if raw is not None for item in (name, raw)]
         arguments += (part.fate, len(basis), *_writes.expected(part.space, basis), len(pairs) // 2, *pairs)
     keys = [part.space.key(part.id) for part in parts]
-    reply = yield from _objects.guarded(parts[0].space, parts[0].id, _scripts.transact.on(keys, *arguments))
+    try:
+        reply = yield from _objects.guarded(parts[0].space, parts[0].id, _scripts.transact.on(keys, *arguments))
+    except CrossSlot as error:  # a node of a cluster, whose client does not know of it
+        raise ValueError(
+            f"a transaction on a Cluster needs all of its objects in one slot, and those of {', '.join(keys)} are not; "
+            "give the backend a prefix with a {tag}, which keeps it in one slot"
+        ) from error
     if reply[0] == _writes.NOT_FOR_A_SCRIPT:
         parts[0].space.dialect.sha1hex = False
         return (yield from _transact(parts, outcomes))

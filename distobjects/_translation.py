@@ -36,6 +36,7 @@ _BY_CLASS: Sequence[tuple[str, type[DistObjectsError]]] = (
 _BY_MESSAGE: Sequence[tuple[str, type[DistObjectsError]]] = (
     ("WRONGTYPE", WrongType),
     ("NOSCRIPT", NoScript),
+    ("CROSSSLOT", CrossSlot),  # older versions of redis-py, and valkey-py, have the class in clusters only
     ("BUSY ", StoreBusy),
     ("LOADING", StoreBusy),
     ("READONLY", ReadOnly),

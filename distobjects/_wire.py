@@ -135,13 +135,18 @@ def joined(reply: Any, node: int, nodes: int) -> list[Any]:
     return [node + 1 if node + 1 < nodes else 0, keys]
 
 
+def is_sharded(client: Any) -> bool:
+    """Say whether a client spreads keys over slots, of which a script needs one."""
+    return hasattr(client, "keyslot")
+
+
 def refuse_slots(client: Any, keys: Sequence[str]) -> None:
     """Refuse keys that a cluster has in different slots, before anything is sent.
 
     Raises:
         ValueError: no script can run on all of them.
     """
-    if hasattr(client, "keyslot") and len({client.keyslot(key) for key in keys}) > 1:
+    if is_sharded(client) and len({client.keyslot(key) for key in keys}) > 1:
         raise ValueError(
             f"a transaction on a Cluster needs all of its objects in one slot, and {keys[0]!r} and {keys[-1]!r} are in "
             "two; give the backend a prefix with a {tag}, which keeps it in one slot"

@@ -177,6 +177,20 @@ def connected(server: Server, face: str) -> Iterator[Store]:
 
 
 @contextmanager
+def connected_by(client: str, server: Server, face: str) -> Iterator[Store]:
+    """Open the store of a server through a client of this kind, which does not know what server it is."""
+    server.flush()
+    with _looped(face) as loop, server.client() as raw:
+        made, close = _made(loop, lambda: _client(client, face, server, None))
+        backend = _backend(face, made)
+        try:
+            yield Store(backend, raw, server, loop)
+        finally:
+            for each in (backend.close, *close):
+                _close(loop, each)
+
+
+@contextmanager
 def handed_over(topology: str, face: str, request: pytest.FixtureRequest) -> Iterator[Store]:
     """Open a store through a client of this kind."""
     opened = _memory if topology in ("memory", "fakeredis") else _served

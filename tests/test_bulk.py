@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from distobjects import AlreadyExists, CorruptData, F, Fault, FieldUnset, NotFound, OutOfMemory, connect
 from distobjects._bulk import CHUNK, chunks
 from tests.fix_servers import Server, recorder, running
-from tests.fix_stores import Store
+from tests.fix_stores import FACES, Store, connected, connected_by
 
 
 class Item(BaseModel):
@@ -195,10 +195,14 @@ def test_nothing_new_is_stored_by_a_server_that_is_out_of_memory(kind: str) -> N
         assert objects.read_many("abcxy", L.n) == [1, 1, 1, None, None]
 
 
-def test_a_node_of_a_cluster_whose_client_does_not_know_takes_many_too(cluster_server: Server) -> None:
-    cluster_server.flush()
-    with connect(cluster_server.url) as db:
-        objects = db.objects(Loose)
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("client", ["url", "client", "valkey-py"])
+def test_a_node_of_a_cluster_whose_client_does_not_know_takes_many_too(
+    cluster_server: Server, client: str, face: str
+) -> None:
+    opened = connected(cluster_server, face) if client == "url" else connected_by(client, cluster_server, face)
+    with opened as store:
+        objects = store.objects(Loose)
         assert len(objects.create_many({n: Loose(n=n) for n in range(MANY)})) == MANY
         with pytest.raises(AlreadyExists) as caught:
             objects.create_many({n: Loose(n=n) for n in (1, MANY, 2)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self, cast
@@ -435,6 +436,14 @@ def test_what_is_not_plainly_there_is_left_to_the_long_way(raws: list[bytes | No
     assert compile_schema(Stamped).load("1", raws) is None
 
 
+@pytest.mark.parametrize("annotation", [datetime | None, date | None, timedelta | None, str | None, int | None])
+def test_an_absent_field_is_not_none(annotation: Any) -> None:
+    rows = compile_schema(model_of(annotation)).rows
+    assert rows.load("1", [None]) is None
+    assert rows.load_all(["1"], [[None]]) is None
+    assert rows.load("1", [b"null"]) == {"value": None}
+
+
 @pytest.mark.parametrize("on", [True, False])
 def test_the_garbage_collector_rests_while_many_are_loaded_and_is_as_before_then(on: bool) -> None:
     seen: list[bool] = []
@@ -460,6 +469,40 @@ def test_the_garbage_collector_rests_while_many_are_loaded_and_is_as_before_then
         after = gc.isenabled()
         (gc.enable if before else gc.disable)()
     assert after is on
+
+
+def test_the_garbage_collector_stays_on_where_another_thread_has_turned_it_on_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def off_until_then() -> bool:
+        gc.enable()
+        return False
+
+    before, rows = gc.isenabled(), compile_schema(Posted).rows
+    with monkeypatch.context() as patched:
+        patched.setattr(gc, "isenabled", off_until_then)
+        rows.load_all(["7"], [[b"1", b"[]"]])
+    after = gc.isenabled()
+    (gc.enable if before else gc.disable)()
+    assert after
+
+
+def test_a_child_that_is_forked_while_many_are_loaded_has_its_garbage_collected() -> None:
+    children: list[int] = []
+
+    class Forking(BaseModel):
+        n: int
+
+        def model_post_init(self, context: Any, /) -> None:
+            if not (child := os.fork()):
+                os._exit(0 if gc.isenabled() else 1)
+            children.append(child)
+
+    before, rows = gc.isenabled(), compile_schema(Forking).rows
+    gc.enable()
+    rows.load_all(["1"], [[b"1"]])
+    (gc.enable if before else gc.disable)()
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0]
 
 
 def test_many_are_loaded_as_one_is() -> None:

@@ -509,6 +509,27 @@ def test_with_asyncio_a_cancelled_whole_object_disturbs_nobody(url: str, turns: 
     asyncio.run(block())
 
 
+def test_with_asyncio_what_becomes_of_a_value_meanwhile_does_not_matter(url: str) -> None:
+    async def block() -> None:
+        async with connect_async(url) as db:
+            things, value = db.objects(Thing), Thing(text="t")
+            await things.put(value, id="1")
+            await db.client.script_flush()
+            for id in ("1", "2"):
+                storing = asyncio.ensure_future(things.create(value, id=id))
+                await asyncio.sleep(0)
+                value.n = -1
+                if id == "1":
+                    with pytest.raises(AlreadyExists):
+                        await storing
+                else:
+                    await storing
+                value.n = 0
+            assert await things.get("2") == Thing(text="t")
+
+    asyncio.run(block())
+
+
 # ---- failures
 
 

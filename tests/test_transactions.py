@@ -30,7 +30,7 @@ from distobjects._flow import Ask, Done, advance
 from distobjects._space import Spaces
 from distobjects._transactions import Parts
 from tests.fix_servers import Server, recorder
-from tests.fix_stores import FACES, Store, handed_over
+from tests.fix_stores import FACES, Store, connected, handed_over
 
 LONG = "more text than the SHA-1 of it in hex, by which it is compared"
 
@@ -486,6 +486,18 @@ def test_keys_in_two_cluster_slots_are_refused_before_anything_is_sent(
         with transaction(store) as tx:  # one object is in one slot
             tx.edit(objects.face, "1").balance = 5
         assert objects.get("1").balance == 5
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_node_of_a_cluster_refuses_keys_of_two_slots_as_its_client_would(face: str, cluster_server: Server) -> None:
+    with connected(cluster_server, face) as store:
+        objects = store.objects(Account)
+        for id in "12":
+            objects.create(Account(), id=id)
+        before = state(store)
+        with pytest.raises(ValueError, match=r"Account:1, Account:2 are not; .* prefix with a \{tag\}"):
+            moving(store, objects, 1)
+        assert state(store) == before
 
 
 # ---- fed by hand
