@@ -5,7 +5,6 @@ Where anything is not as it usually is, the answer is None, and the schema goes 
 
 from __future__ import annotations
 
-import functools
 import gc
 import os
 from collections import deque
@@ -29,6 +28,20 @@ _set_values, _set_fields_set, _set_extra, _set_private = (
 )
 
 
+# Blocks in which the garbage collector rests. In the child after a fork, those of other threads never end.
+_resting = set[object]()
+
+
+def _collect_again() -> None:
+    if _resting:
+        gc.enable()
+        _resting.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_collect_again)
+
+
 @contextmanager
 def _uncollected() -> Generator[None]:
     """Let the garbage collector rest: all that is made here stays, and it would look through it several times.
@@ -38,7 +51,6 @@ def _uncollected() -> Generator[None]:
     if not gc.isenabled():  # so that whoever disables it enables it, whatever other threads do
         yield
         return
-    _watch_forks()
     block = object()
     try:
         _resting.add(block)
@@ -47,22 +59,6 @@ def _uncollected() -> Generator[None]:
     finally:
         gc.enable()
         _resting.discard(block)
-
-
-# The blocks that are under way. In the child after a fork, those of other threads never end.
-_resting = set[object]()
-
-
-@functools.cache
-def _watch_forks() -> None:
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_collect_again)
-
-
-def _collect_again() -> None:
-    if _resting:
-        gc.enable()
-        _resting.clear()
 
 
 def instance(model: type[BaseModel], values: dict[str, Any], fields_set: set[str]) -> BaseModel:
