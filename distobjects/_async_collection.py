@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar, cast, overload
@@ -107,26 +107,22 @@ class AsyncObjects(Generic[M]):
             NotFound: there is no such object, and no `default`.
             CorruptData: what is stored is not what the model says.
         """
-        if default is _arguments.MISSING:
-            return await self._get(self.id_of(id))
         try:
             return await self._get(self.id_of(id))
         except NotFound:
+            if default is _arguments.MISSING:
+                raise
             return default
 
     async def _get(self, id: str) -> BaseModel:
         """The twin of `Whole.get`."""
-        getting, flow = self._whole.getting, _objects.get(self._space, id)
+        getting = self._whole.getting
         if getting is None or (channel := self._backend._channel()) is None:
-            return await self._backend.run(flow)
-        reply: Any
-        try:
-            reply = await channel.send(getting.command(id))
-        except Lost as lost:
-            reply = lost
+            return await self._backend.run(_objects.get(self._space, id))
+        reply = await _ended(channel.send(getting.command(id)))
         if (found := self._whole.load(id, reply)) is not None:
             return found
-        return cast(BaseModel, await self._backend._resume(flow, reply))
+        return cast(BaseModel, await self._backend._resume(_objects.get(self._space, id), reply))
 
     async def _store(
         self,
@@ -141,11 +137,7 @@ class AsyncObjects(Generic[M]):
         if row is None or (channel := self._backend._channel()) is None:
             await self._backend.run(flow(self._space, id, value, None))
             return
-        reply: Any
-        try:
-            reply = await channel.send(storing.command(id, *row))
-        except Lost as lost:
-            reply = lost
+        reply = await _ended(channel.send(storing.command(id, *row)))
         if reply not in fine:
             await self._backend._resume(flow(self._space, id, value, row), reply)
 
@@ -525,6 +517,14 @@ class AsyncObjects(Generic[M]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}[{self._space.schema.name}] {self._space.stem!r}>"
+
+
+async def _ended(sent: Awaitable[Any]) -> Any:
+    """Return how a command that was sent has ended, as `Runner.send` does: the raw reply, or `Lost`."""
+    try:
+        return await sent
+    except Lost as lost:
+        return lost
 
 
 async def _flows(

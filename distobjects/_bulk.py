@@ -265,9 +265,11 @@ def _stored(space: Space, ids: Sequence[str], rows: Sequence[Row], script: Scrip
 
     One round trip: a call for several of them, where all have the same fields and need not be in one slot.
     """
-    commands, size = _calls_of_many(space, ids, rows, replaces=script is _scripts.replace)
-    if not commands:
-        return (yield from _asked(ids, _calls(space, script, ids, rows), tally, script))
+    alike = not (space.schema.rows.may_lack and any(None in row for row in rows))
+    if not alike or space.dialect.sharded or len({*ids}) < len(ids):
+        return (yield from _asked(ids, _calls(space, script, ids, rows, alike=alike), tally, script))
+    size = max(1, _VALUES // len(space.schema.fields))
+    commands = _calls_of_many(space, ids, rows, size, replaces=script is _scripts.replace)
     replies = yield from _asked(ids, commands, tally, _scripts.store_many, size)
     counts = (len(ids[at : at + size]) for at in range(0, len(ids), size))
     replies = [
@@ -285,25 +287,22 @@ def _stored(space: Space, ids: Sequence[str], rows: Sequence[Row], script: Scrip
 
 
 def _calls_of_many(
-    space: Space, ids: Sequence[str], rows: Sequence[Row], *, replaces: bool
-) -> tuple[list[Command], int]:
-    """Return the calls that store several objects each, and how many; no call where each needs one of its own."""
-    if space.dialect.sharded or len({*ids}) < len(ids) or any(None in row for row in rows):
-        return [], 1
+    space: Space, ids: Sequence[str], rows: Sequence[Row], size: int, *, replaces: bool
+) -> list[Command]:
+    """Return the commands that call a script on so many whole objects each."""
     names, keys = tuple(space.schema.fields), space.keys(ids)
-    size = max(1, _VALUES // len(names))
     commands: list[Command] = []
     for at in range(0, len(ids), size):
         part, values = keys[at : at + size], cast(Any, chain.from_iterable(rows[at : at + size]))
         start = "EVALSHA", _scripts.store_many.sha, len(part)
         commands.append(Command((*start, *part, int(replaces), len(names), *names, *values)))
-    return commands, size
+    return commands
 
 
-def _calls(space: Space, script: Script, ids: Sequence[str], rows: Sequence[Row]) -> Sequence[Command]:
+def _calls(space: Space, script: Script, ids: Sequence[str], rows: Sequence[Row], *, alike: bool) -> Sequence[Command]:
     """Return the commands that call a script on one whole object each."""
     names, keys, start = tuple(space.schema.fields), space.keys(ids), ("EVALSHA", script.sha, 1)
-    if not any(None in row for row in rows):
+    if alike:
         return Series(start, keys, names, rows=cast(Sequence[Sequence[bytes]], rows))
     commands: list[Command] = []
     for key, row in zip(keys, rows, strict=True):

@@ -19,6 +19,7 @@ from ._handles import FieldHandle
 from ._shortcut import Shortcut, Whole
 from ._space import Id, Space
 from ._tally import Tally, Tell
+from .errors import NotFound
 
 M = TypeVar("M", bound=BaseModel)
 K = TypeVar("K", bound=Id)  # a Mapping is invariant in its keys: one of str is none of Id
@@ -101,9 +102,12 @@ class Objects(Generic[M]):
             NotFound: there is no such object, and no `default`.
             CorruptData: what is stored is not what the model says.
         """
-        if default is _arguments.MISSING:
+        try:
             return self._whole.get(self.id_of(id))
-        return self._whole.get_or(self.id_of(id), default)
+        except NotFound:
+            if default is _arguments.MISSING:
+                raise
+            return default
 
     @overload
     def read(self, id: Id | M, field: A, /, *, fresh: bool = ...) -> A: ...

@@ -184,14 +184,6 @@ def _decode_found(space: Space, id: str, reply: Any) -> Flow[dict[str, Any]]:
     return space.schema.decode_all(id, (yield from _found(space, id, reply)))
 
 
-def get_or(space: Space, id: str, default: T) -> Flow[BaseModel | T]:
-    """Return a snapshot of the object, or `default` where there is none."""
-    try:
-        return (yield from get(space, id))
-    except NotFound:
-        return default
-
-
 def exists(space: Space, id: str) -> Flow[bool]:
     """Say whether the object is there. One round trip: `EXISTS`."""
     [there] = yield from ask(reading("EXISTS", space.key(id)), label="exists")

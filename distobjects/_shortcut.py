@@ -20,7 +20,6 @@ from ._flow import Flow
 from ._prepared import ID, RAW, Prepared, PreparedWhole, prepared
 from ._rows import Row
 from ._space import Space
-from .errors import NotFound
 
 T = TypeVar("T")
 
@@ -101,13 +100,6 @@ class Whole:
         if (found := self._prepared.load(id, reply)) is not None:
             return found
         return runner.finish(_objects.get(self._space, id), reply)
-
-    def get_or(self, id: str, default: T) -> BaseModel | T:
-        """Return a snapshot of the object, or `default` where there is none."""
-        try:
-            return self.get(id)
-        except NotFound:
-            return default
 
     def create(self, id: str, value: BaseModel) -> None:
         """Store a new object; refuse to, where something is stored under this id."""

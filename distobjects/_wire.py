@@ -48,8 +48,10 @@ def _headed(raws: Sequence[bytes]) -> list[bytes]:
 
 def stencil(arguments: Sequence[Argument | None]) -> Callable[..., bytes]:
     """Return a command, packed but for its gaps: a function of the bytes that fill them, one for each None."""
-    pieces = _pieces(arguments)
+    return _filling(_pieces(arguments))
 
+
+def _filling(pieces: Sequence[bytes]) -> Callable[..., bytes]:
     def otherwise(raws: Sequence[bytes]) -> bytes:
         parts, headed = [b""] * (3 * len(raws) + 1), _headed(raws)
         parts[::3], parts[1::3], parts[2::3] = pieces, headed[::2], headed[1::2]
@@ -172,4 +174,5 @@ def _stencil_of(
     before: tuple[Argument, ...], after: tuple[Argument, ...], has_rows: bool, /
 ) -> tuple[Callable[..., bytes], list[bytes]]:
     arguments = (*before, None, *(part for each in after for part in ((each, None) if has_rows else (each,))))
-    return stencil(arguments), _pieces(arguments)
+    pieces = _pieces(arguments)
+    return _filling(pieces), pieces

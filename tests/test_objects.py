@@ -280,11 +280,8 @@ def test_a_snapshot_without_a_required_field_is_unset() -> None:
         advance(flow, [[None, b"1", None]])
 
 
-def test_a_default_stands_for_what_is_absent() -> None:
-    flow = _objects.get_or(space_of(Student), "1", "nobody")
-    advance(flow)
-    advance(flow, [[None, None, None]])
-    assert advance(flow, [0]) == Done("nobody")
+def test_a_default_stands_for_what_is_absent(store: Store) -> None:
+    assert store.objects(Student).get("1", "nobody") == "nobody"
 
 
 # ---- whole objects
