@@ -926,11 +926,16 @@ def test_a_batch_of_writes_follows_a_slot_that_has_moved(spread: Store, three_no
         slot = clients[0].execute_command("CLUSTER KEYSLOT", "Thing:0")
         owner = slot // 5461
 
+        def epochs(node: int) -> set[str]:
+            told = [each for client in clients for each in client.execute_command("CLUSTER NODES").values()]
+            return {each["epoch"] for each in told if each["node_id"].encode() == names[node]}
+
         def give(node: int) -> None:
-            """Let a node have the slot; in a newer epoch, or what the nodes tell each other might take it back."""
-            for client in (clients[node], *clients):
-                client.execute_command("CLUSTER SETSLOT", slot, "NODE", names[node])
+            """Let a node have the slot; in an epoch that all know, or what they tell each other might take it back."""
             clients[node].execute_command("CLUSTER BUMPEPOCH")
+            poll(lambda: len(epochs(node)) == 1)
+            for client in clients:
+                client.execute_command("CLUSTER SETSLOT", slot, "NODE", names[node])
 
         give((owner + 1) % 3)
         try:
